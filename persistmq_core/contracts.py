@@ -1,0 +1,99 @@
+"""What the core asks of a port: a store and a transport. ``ports/PORTING.md`` says each promise in full.
+
+Plain base classes, so that both interpreters and the type checker read the same text.
+"""
+
+# Transport.state()
+DOWN = 0
+CONNECTING = 1
+UP = 2
+
+
+class Store:
+    """Named byte files under one cache directory. Raises ``OSError`` and nothing else.
+
+    Names are relative with one slash at most, e.g. ``journal/0000000000000001.seg`` or ``checkpoint.0``.
+    Two threads may call at once, one that appends and syncs, one that does everything else.
+    """
+
+    def list(self, folder: str) -> "list[str]":
+        """Full names (``folder/...``) of the regular files in ``folder``, in any order; none if it is absent."""
+        raise NotImplementedError
+
+    def size(self, name: str) -> int:
+        """Bytes in ``name``, appended ones included."""
+        raise NotImplementedError
+
+    def read(self, name: str, offset: int, buffer: memoryview) -> int:
+        """Fill ``buffer`` from ``offset``; return the count, which is short only at the end of the file."""
+        raise NotImplementedError
+
+    def append(self, name: str, view: "bytes | bytearray | memoryview") -> None:
+        """Add all of ``view`` at the end, creating the file. After a failure any prefix may be there."""
+        raise NotImplementedError
+
+    def sync(self, name: str) -> None:
+        """All that was appended to ``name``, and the name itself, survive a power cut from now on."""
+        raise NotImplementedError
+
+    def replace(self, name: str, view: "bytes | bytearray | memoryview") -> None:
+        """Make ``view`` the whole content, durably. Cut in the middle: old, new or damaged, never another file."""
+        raise NotImplementedError
+
+    def move(self, name: str, new_name: str) -> None:
+        """Rename, durably; ``new_name`` is not there yet, its folder may be missing."""
+        raise NotImplementedError
+
+    def remove(self, name: str) -> None:
+        """Remove. Need not be durable: a file that comes back after a power cut is removed again."""
+        raise NotImplementedError
+
+    def free_bytes(self) -> int:
+        """Bytes that could still be written."""
+        raise NotImplementedError
+
+
+class Transport:
+    """One MQTT connection at a time and the bytes on it. Never blocks, never retries, never calls back, never raises.
+
+    Whatever goes wrong on the network is ``state() == DOWN`` with a ``reason``.
+    """
+
+    # Valid while UP (from CONNACK).
+    session_present = False
+    protocol = 4  # 4 is MQTT 3.1.1, 5 is MQTT 5
+    receive_maximum = 65535
+    packet_bytes_max = 268435460  # the broker's Maximum Packet Size
+    qos_max = 2
+    retain_available = True
+    # Valid while DOWN.
+    reason = "not connected"  # words for a person
+    reason_code = 0  # of the broker's CONNACK or DISCONNECT, 0 where there was none
+    refused = False  # CONNECT was answered with a refusal: only a person can mend it
+    dropped = False  # a connection that was UP was ended by the other side
+
+    def open(self, clean_session: bool) -> None:
+        """Begin to connect (any connection there was is closed first). True asks the broker to forget the session."""
+        raise NotImplementedError
+
+    def state(self) -> int:
+        """DOWN, CONNECTING or UP, after doing whatever connecting, keep-alive and reading is due.
+
+        Goes DOWN by itself, and only ``open`` leaves DOWN: a lost connection is always seen.
+        """
+        raise NotImplementedError
+
+    def send(self, view: memoryview) -> int:
+        """Take bytes from the front of ``view``, return how many (0: busy). ``view`` ends with a whole packet.
+
+        After a short count the next call begins with exactly the rest. Not UP: returns 0.
+        """
+        raise NotImplementedError
+
+    def receive(self) -> bytes:
+        """What came since: whole PUBACK, PUBREC and PUBCOMP packets for identifiers 1..60000, nothing else."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """End the connection (with DISCONNECT where it can be sent) and be DOWN at once."""
+        raise NotImplementedError

@@ -1,0 +1,27 @@
+"""Errors, by who must act.
+
+The caller: ``ValueError`` and ``TypeError`` name the value and the limit; nothing was written.
+The disk: ``StoreError``; nothing that was stored before is touched, and publishing may be tried again.
+The network: never an error here. It is the normal case and shows in the status.
+Damaged bytes: never an error either, but a report (``damaged`` in the accounts, ``quarantine/``).
+"""
+
+
+class PersistError(Exception):
+    """Base of the errors that are PersistMQ's own."""
+
+
+class StoreError(OSError):
+    """Storage failed. ``errno`` is the system's; what was stored before is whole; the message was not accepted."""
+
+
+class FormatError(PersistError):
+    """The cache was written by a newer disk version. It was left untouched."""
+
+
+class ClientStopped(PersistError):
+    """``publish()`` after ``stop()``."""
+
+
+class ProtocolError(PersistError):
+    """The broker sent what MQTT forbids. The engine closes the connection; it never reaches the application."""

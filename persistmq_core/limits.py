@@ -1,0 +1,48 @@
+"""Every number of the format, the protocol and the defaults, each with its reason."""
+
+try:
+    from micropython import const
+except ImportError:  # CPython
+
+    def const(value: int) -> int:
+        return value
+
+
+# --- MQTT (sections of the 3.1.1 / 5.0 standards) ---
+TOPIC_BYTES_MAX = const(65535)  # 1.5.3 / 1.5.4: UTF-8 strings have a 16-bit length
+REMAINING_LENGTH_MAX = const(268435455)  # 2.2.3 / 2.1.4: four bytes of seven bits
+# Fixed part of a PUBLISH beside topic and payload: topic length 2, identifier 2, MQTT 5 property length 1.
+PUBLISH_OVERHEAD_BYTES = const(5)
+RECEIVE_MAXIMUM_DEFAULT = const(65535)  # 5.0, 3.2.2.3.3: what an absent property means
+
+# --- sequence numbers and packet identifiers (law 4) ---
+PACKET_ID_SPAN = const(60000)  # 1..60000 are ours; 60001..65535 stay free for SUBSCRIBE and the like
+PACKET_ID_FOREIGN = const(60001)  # the first identifier that is not ours
+SEQ_FIRST = const(1)  # 0 means "none"
+# The window is a span of sequence numbers; it must stay far below PACKET_ID_SPAN, so that an identifier
+# still in the window can never be met again. A quarter leaves room for skipped numbers.
+WINDOW_MAX = const(15000)
+WINDOW_DEFAULT = const(1000)  # QoS 1: fills a link of 400 ms round trip; costs 250 bytes of checkpoint
+# QoS 2, PUBLISH sent and PUBREL not yet: Mosquitto's default max_inflight_messages. Above it Mosquitto 2.0
+# acknowledges and loses messages (eclipse/mosquitto#3056, #3088).
+WINDOW_QOS2_DEFAULT = const(20)
+
+# --- storage ---
+DISK_VERSION = const(1)
+SEGMENT_BYTES_MAX = const(1 << 20)  # a start scans one segment: 1 MiB is some 10 ms on a gateway
+SEGMENT_BYTES_MIN = const(1 << 10)
+BATCH_BYTES_MAX = const(1 << 18)  # one group of staged records: bounds the RAM of the publishing side
+READ_BYTES = const(1 << 16)  # one read of the journal; 64 KiB keeps a 100 B message below 0.1 syscalls
+SEND_BYTES = const(1 << 16)  # one send: about what a socket buffer takes at once
+
+# --- time, milliseconds ---
+ACK_TIMEOUT_MS = const(30000)  # three lost keep-alives at cellular latency would be longer still
+CONNECT_TIMEOUT_MS = const(30000)  # TCP, TLS and CONNACK together, on a 2G link
+RECONNECT_DELAY_MS_MIN = const(1000)  # paho's first delay
+RECONNECT_DELAY_MS_MAX = const(120000)  # paho's longest delay
+CHECKPOINT_DELAY_MS = const(1000)  # how long an acknowledgement that may be lazy waits to be stored
+STORE_RETRY_MS = const(1000)  # after a disk error, before the delivering side tries again
+
+# --- poison messages ---
+DROPS_BEFORE_PROBING = const(3)  # connections lost in a row, with something sent and nothing acknowledged
+PROBES_BEFORE_PARKING = const(3)  # and then this often with one message alone in flight

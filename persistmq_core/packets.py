@@ -1,0 +1,124 @@
+"""MQTT packets of the publishing side: PUBLISH and PUBREL out; PUBACK, PUBREC and PUBCOMP in (3.1.1 and 5.0).
+
+Each port's transport cuts the incoming stream with ``split`` and keeps the acknowledgements for the core.
+"""
+
+from .errors import ProtocolError
+from .limits import PACKET_ID_SPAN
+
+PUBLISH = 0x30
+PUBACK = 0x40
+PUBREC = 0x50
+PUBREL = 0x62  # 3.6.1: reserved bits 0010
+PUBCOMP = 0x70
+
+_DUP = 0x08
+_RETAIN = 0x01
+
+
+def packet_id(seq: int) -> int:
+    """Law 4: the identifier is a function of the sequence number, so it need not be stored."""
+    return 1 + seq % PACKET_ID_SPAN
+
+
+def remaining_length(length: int) -> bytes:
+    """Encode a remaining length (2.2.3): seven bits a byte, lowest first."""
+    if length < 128:
+        return bytes((length,))
+    out = bytearray()
+    while length > 127:
+        out.append(length & 127 | 128)
+        length >>= 7
+    out.append(length)
+    return bytes(out)
+
+
+def publish(
+    out: bytearray, topic: memoryview, payload: memoryview, qos: int, retain: bool, dup: bool, identifier: int, mqtt5: bool
+) -> None:
+    """Append one PUBLISH (3.3) to ``out``."""
+    length = 2 + len(topic) + len(payload)
+    if qos:
+        length += 2
+    if mqtt5:
+        length += 1
+    out.append(PUBLISH | (_DUP if dup else 0) | qos << 1 | (_RETAIN if retain else 0))
+    out += remaining_length(length)
+    out.append(len(topic) >> 8)
+    out.append(len(topic) & 255)
+    out += topic
+    if qos:
+        out.append(identifier >> 8)
+        out.append(identifier & 255)
+    if mqtt5:
+        out.append(0)  # 3.3.2.3: no properties
+    out += payload
+
+
+def pubrel(out: bytearray, identifier: int) -> None:
+    """Append one PUBREL (3.6); the short form without reason code is right in both versions."""
+    out.append(PUBREL)
+    out.append(2)
+    out.append(identifier >> 8)
+    out.append(identifier & 255)
+
+
+def split(buffer: "bytes | bytearray | memoryview", start: int = 0) -> "tuple[int, int, int] | None":
+    """Find the whole packet at ``start``: (first byte, where its body begins, where it ends), or None if incomplete.
+
+    Raises ProtocolError on a remaining length of more than four bytes (2.2.3).
+    """
+    size = len(buffer)
+    shift = 0
+    length = 0
+    index = start + 1
+    while True:
+        if index >= size:
+            return None
+        byte = buffer[index]
+        length |= (byte & 127) << shift
+        index += 1
+        if byte < 128:
+            break
+        shift += 7
+        if shift > 21:
+            raise ProtocolError("a remaining length of more than four bytes")
+    end = index + length
+    if end > size:
+        return None
+    return buffer[start], index, end
+
+
+def is_acknowledgement(first_byte: int) -> bool:
+    """PUBACK, PUBREC or PUBCOMP: what ``Transport.receive`` hands to the core if the identifier is ours."""
+    return first_byte & 0xF0 in (PUBACK, PUBREC, PUBCOMP)
+
+
+def acknowledgements(buffer: "bytes | bytearray | memoryview") -> "list[tuple[int, int, int]]":
+    """Decode whole acknowledgement packets: a list of (kind, identifier, reason code). 3.1.1 has reason code 0.
+
+    Raises ProtocolError on anything else, so that a confused stream ends the connection instead of a message.
+    """
+    found = []
+    start = 0
+    size = len(buffer)
+    while start < size:
+        # The common form of both versions, four bytes, without the general splitter: this is the hot path.
+        if start + 4 <= size and buffer[start + 1] == 2:
+            kind = buffer[start]
+            identifier = buffer[start + 2] << 8 | buffer[start + 3]
+            reason = 0
+            start += 4
+        else:
+            whole = split(buffer, start)
+            if whole is None:
+                raise ProtocolError("an incomplete acknowledgement")
+            kind, body, start = whole
+            if start - body < 2:
+                raise ProtocolError("an acknowledgement without packet identifier")
+            identifier = buffer[body] << 8 | buffer[body + 1]
+            reason = buffer[body + 2] if start - body > 2 else 0
+        if kind not in (PUBACK, PUBREC, PUBCOMP) or identifier == 0:
+            raise ProtocolError("not an acknowledgement: first byte %d, identifier %d" % (kind, identifier))
+        found.append((kind, identifier, reason))
+    return found
