@@ -1,0 +1,1 @@
+"""Tests that run unchanged on CPython (pytest) and on MicroPython (``tests/run_portable.py``)."""
