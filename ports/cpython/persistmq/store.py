@@ -1,0 +1,251 @@
+"""The cache directory as a ``Store``: files that are appended to, synced, and replaced in place.
+
+``persistmq_core/contracts.py`` says what each call promises; here is how Linux is made to keep it.
+"""
+
+import errno
+import os
+import stat
+import threading
+
+from persistmq_core.contracts import Store
+
+_FOLDERS = ("journal", "dead", "quarantine")
+_CHECKPOINTS = ("checkpoint.0", "checkpoint.1")
+_FILE_MODE = 0o640  # messages may be confidential: the group may read them, for inspection; nobody else
+_FOLDER_MODE = 0o750
+# O_NONBLOCK: a FIFO under one of our names gives an error and does not hang; regular files do not know it.
+# O_NOFOLLOW: a link under one of our names does not lead a write out of the cache.
+_OPEN_FLAGS = os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+# The size is metadata that fdatasync does write, so nothing is lost by it; some systems do not have it.
+_sync_bytes = getattr(os, "fdatasync", os.fsync)
+
+
+class FileStore(Store):
+    """Files under the directory ``path``, which is made if it is not there.
+
+    Whatever stands where a file or folder of the cache belongs and is none is moved to ``quarantine/``, not removed.
+    Raises NotADirectoryError if ``path`` is a file, PermissionError if it cannot be written to, else OSError.
+
+    One thread may append and sync while others do everything else: the two have a file descriptor each.
+    """
+
+    def __init__(self, path: "str | os.PathLike[str]") -> None:
+        self.path = os.path.abspath(os.fspath(path))  # the working directory may change later
+        self._is_closed = False
+        # Of the appending thread. Only the one flag is written by the other side, in remove and move.
+        self._append_name = ""
+        self._append_fd = -1
+        self._append_name_is_gone = False
+        self._append_name_is_durable = False
+        # Of everybody else.
+        self._read_lock = threading.Lock()
+        self._read_name = ""
+        self._read_fd = -1
+        self._replaced: set[str] = set()  # names that are durable, by this object's doing
+        self._make_folders()
+
+    def list(self, folder: str) -> "list[str]":
+        try:
+            with os.scandir(self._full(folder)) as entries:
+                return [folder + "/" + entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def size(self, name: str) -> int:
+        return os.stat(self._full(name), follow_symlinks=False).st_size
+
+    def read(self, name: str, offset: int, buffer: memoryview) -> int:
+        with self._read_lock:
+            if name != self._read_name:
+                self._forget_read()
+                self._read_fd = self._open(name, os.O_RDONLY)
+                self._read_name = name
+            count = 0
+            while count < len(buffer):
+                got = os.preadv(self._read_fd, [buffer[count:]], offset + count)
+                if got == 0:
+                    break
+                count += got
+            return count
+
+    def append(self, name: str, view: "bytes | bytearray | memoryview") -> None:
+        if name != self._append_name or self._append_name_is_gone:
+            self._forget_append()
+            self._append_fd = self._open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            self._append_name = name
+        rest = memoryview(view)
+        while rest:
+            rest = rest[os.write(self._append_fd, rest) :]
+
+    def sync(self, name: str) -> None:
+        if name != self._append_name:
+            self._sync_other(name)
+            return
+        _sync_bytes(self._append_fd)
+        if os.fstat(self._append_fd).st_nlink == 0:
+            # Somebody cleared the directory under us. To say "durable" now would be a lie.
+            self._forget_append()
+            raise FileNotFoundError(errno.ENOENT, "removed while it was being written", self._full(name))
+        if not self._append_name_is_durable:
+            self._sync_folder_of(name)
+            self._append_name_is_durable = True
+
+    def replace(self, name: str, view: "bytes | bytearray | memoryview") -> None:
+        # In place, and not by a new file and a rename: that costs a second sync and a journal commit of the file
+        # system for each checkpoint. The core keeps two and knows a torn one.
+        fd = self._open(name, os.O_RDWR | os.O_CREAT)
+        try:
+            rest = memoryview(view)
+            offset = 0
+            while rest:
+                count = os.pwrite(fd, rest, offset)
+                offset += count
+                rest = rest[count:]
+            if os.fstat(fd).st_size > offset:
+                os.ftruncate(fd, offset)
+            _sync_bytes(fd)
+        finally:
+            os.close(fd)
+        if name not in self._replaced:
+            self._sync_folder_of(name)
+            self._replaced.add(name)
+
+    def move(self, name: str, new_name: str) -> None:
+        new_path = self._full(new_name)
+        os.makedirs(os.path.dirname(new_path), _FOLDER_MODE, exist_ok=True)
+        if os.path.lexists(new_path):
+            # rename would overwrite it, and what lies in quarantine is the only copy.
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), new_path)
+        os.rename(self._full(name), new_path)
+        self._forget(name)
+        self._sync_folder_of(new_name)
+        self._sync_folder_of(name)
+
+    def remove(self, name: str) -> None:
+        os.unlink(self._full(name))
+        self._forget(name)
+
+    def free_bytes(self) -> int:
+        figures = os.statvfs(self.path)
+        return figures.f_bavail * figures.f_frsize  # not f_bfree: the reserve is the superuser's
+
+    def close(self) -> None:
+        """Close the files. A second call does nothing; any other call then raises OSError (EBADF) or works."""
+        self._is_closed = True
+        self._forget_append()
+        with self._read_lock:
+            self._forget_read()
+
+    def _full(self, name: str) -> str:
+        return self.path + "/" + name
+
+    def _open(self, name: str, flags: int) -> int:
+        if self._is_closed:
+            raise OSError(errno.EBADF, "the store is closed", self._full(name))
+        fd = os.open(self._full(name), flags | _OPEN_FLAGS, _FILE_MODE)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise OSError(errno.EINVAL, "not a regular file", self._full(name))
+        return fd
+
+    def _forget(self, name: str) -> None:
+        """``name`` is no longer the file that a descriptor or a note of ours is about."""
+        self._replaced.discard(name)
+        if name == self._append_name:
+            # Only told: closing it here could pull the descriptor away under the thread that writes to it.
+            self._append_name_is_gone = True
+        with self._read_lock:
+            if name == self._read_name:
+                self._forget_read()
+
+    def _forget_append(self) -> None:
+        if self._append_fd >= 0:
+            os.close(self._append_fd)
+        self._append_fd = -1
+        self._append_name = ""
+        self._append_name_is_gone = False
+        self._append_name_is_durable = False
+
+    def _forget_read(self) -> None:
+        if self._read_fd >= 0:
+            os.close(self._read_fd)
+        self._read_fd = -1
+        self._read_name = ""
+
+    def _sync_other(self, name: str) -> None:
+        fd = self._open(name, os.O_RDONLY)
+        try:
+            _sync_bytes(fd)
+        finally:
+            os.close(fd)
+        self._sync_folder_of(name)
+
+    def _sync_folder_of(self, name: str) -> None:
+        _sync_folder(os.path.dirname(self._full(name)))
+
+    def _make_folders(self) -> None:
+        missing = []
+        folder = self.path
+        while not os.path.lexists(folder):
+            missing.append(folder)
+            folder = os.path.dirname(folder)
+        if not os.path.isdir(folder):
+            raise NotADirectoryError(errno.ENOTDIR, "the cache path is not a directory", folder)
+        if missing:
+            os.makedirs(os.path.dirname(self.path), exist_ok=True)
+            os.makedirs(self.path, _FOLDER_MODE, exist_ok=True)
+        if not os.access(self.path, os.R_OK | os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, "the cache directory cannot be read and written", self.path)
+        self._clear_the_way("quarantine", is_folder=True)
+        for name in _FOLDERS:
+            self._clear_the_way(name, is_folder=True)
+            os.makedirs(self._full(name), _FOLDER_MODE, exist_ok=True)
+        for name in _CHECKPOINTS:
+            self._clear_the_way(name, is_folder=False)
+        for folder in ("journal", "dead"):
+            # A folder named like the next segment would make each append fail, for ever.
+            with os.scandir(self._full(folder)) as entries:
+                odd = [entry.name for entry in entries if not entry.is_file(follow_symlinks=False)]
+            for name in odd:
+                self._clear_the_way(folder + "/" + name, is_folder=False)
+        _sync_folder(self.path)
+        for folder in missing:
+            _sync_folder(os.path.dirname(folder))
+
+    def _clear_the_way(self, name: str, is_folder: bool) -> None:
+        """Move what stands at ``name`` to quarantine if it is not what belongs there."""
+        path = self._full(name)
+        if not os.path.lexists(path):
+            return
+        # A folder may be a link to one (an operator's wish); a file may not.
+        if os.path.isdir(path) if is_folder else stat.S_ISREG(os.lstat(path).st_mode):
+            return
+        if name == "quarantine":
+            aside = self._free_name(path + ".was")
+            os.rename(path, aside)
+            os.makedirs(path, _FOLDER_MODE)
+            path = aside
+        folder = self._full("quarantine")
+        os.makedirs(folder, _FOLDER_MODE, exist_ok=True)
+        os.rename(path, self._free_name(folder + "/" + os.path.basename(name)))
+        _sync_folder(folder)
+
+    @staticmethod
+    def _free_name(path: str) -> str:
+        number = 0
+        while os.path.lexists("%s.%d" % (path, number)):
+            number += 1
+        return "%s.%d" % (path, number)
+
+
+def _sync_folder(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        # Some network file systems cannot sync a folder; their names are durable with the file or not at all.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(fd)

@@ -1,0 +1,164 @@
+"""One client to a cache directory, whatever happens to the process that has it."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from persistmq.lock import CacheInUse, CacheLock
+
+from persistmq_core.errors import PersistError
+
+_HOLDER = """
+import os, sys
+from persistmq.lock import CacheLock
+lock = CacheLock(sys.argv[1])
+if sys.argv[2] == "fork":
+    child = os.fork()
+    if child == 0:
+        print(int(lock.is_held), flush=True)
+        sys.stdin.read()
+        os._exit(0)
+else:
+    print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def holder(path: Path, mode: str = "plain") -> Iterator["subprocess.Popen[str]"]:
+    """Another process that has the lock; its standard input ends it, and any child of it."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+    command = [sys.executable, "-c", _HOLDER, str(path), mode]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=path.parent
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == {"plain": "held", "fork": "0"}[mode]
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def test_a_second_process_is_told_who_has_the_cache(tmp_path: Path) -> None:
+    with holder(tmp_path) as process:
+        with pytest.raises(CacheInUse, match="in use by process %d" % process.pid) as caught:
+            CacheLock(tmp_path)
+        assert caught.value.pid == process.pid
+        assert caught.value.path == str(tmp_path)
+        assert isinstance(caught.value, PersistError)
+        process.communicate()
+    CacheLock(tmp_path).release()
+
+
+def test_a_killed_holder_has_nothing_any_more(tmp_path: Path) -> None:
+    with holder(tmp_path) as process:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    with CacheLock(tmp_path) as lock:
+        assert lock.is_held
+        assert (tmp_path / "lock").read_text() == "%d\n" % os.getpid()
+
+
+def test_a_forked_child_does_not_keep_the_lock_of_a_killed_holder(tmp_path: Path) -> None:
+    with holder(tmp_path, "fork") as process:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert process.stdin is not None
+        assert not process.stdin.closed  # the child, which waits for its end, is still there
+        CacheLock(tmp_path).release()
+
+
+def test_the_same_process_is_excluded_too_and_under_any_name(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "cache")
+    with CacheLock(tmp_path / "cache"):
+        for path in (tmp_path / "cache", tmp_path / "link"):
+            with pytest.raises(CacheInUse, match="another client in this process") as caught:
+                CacheLock(path)
+            assert caught.value.pid == os.getpid()
+        # The refused tries have not given the lock away to others.
+        assert try_in_child(tmp_path / "cache") == os.getpid()
+
+
+def try_in_child(path: Path) -> int:
+    """0 if another process gets the lock, else the holder's pid as it is told."""
+    source = (
+        "import sys\nfrom persistmq.lock import CacheInUse, CacheLock\n"
+        "try:\n    CacheLock(sys.argv[1])\n    print(0)\n"
+        "except CacheInUse as error:\n    print(error.pid)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+    command = [sys.executable, "-c", source, str(path)]
+    return int(subprocess.run(command, stdout=subprocess.PIPE, env=environment, check=True).stdout)
+
+
+def test_release_twice_is_release_once(tmp_path: Path) -> None:
+    first = CacheLock(tmp_path)
+    first.release()
+    first.release()
+    assert not first.is_held
+    with CacheLock(tmp_path):
+        first.release()  # must not take the successor's
+        assert try_in_child(tmp_path) == os.getpid()
+    assert try_in_child(tmp_path) == 0
+    assert (tmp_path / "lock").exists()
+
+
+def test_a_child_of_this_process_knows_that_it_has_no_lock(tmp_path: Path) -> None:
+    lock = CacheLock(tmp_path)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            lock.release()  # of a lock that it has not
+            try:
+                CacheLock(tmp_path)
+            except CacheInUse as error:
+                status = 0 if error.pid == os.getppid() and not lock.is_held else 2
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert try_in_child(tmp_path) == os.getpid()
+    lock.release()
+
+
+def test_of_many_threads_one_gets_it(tmp_path: Path) -> None:
+    locks: list[CacheLock] = []
+    barrier = threading.Barrier(8)
+
+    def take() -> None:
+        barrier.wait()
+        try:
+            locks.append(CacheLock(tmp_path))
+        except CacheInUse:
+            pass
+
+    threads = [threading.Thread(target=take) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(locks) == 1
+    locks[0].release()
+
+
+def test_a_number_that_is_none_is_not_an_error(tmp_path: Path) -> None:
+    with holder(tmp_path):
+        (tmp_path / "lock").write_bytes(b"\xff\xfe rubbish")
+        with pytest.raises(CacheInUse, match="by another process") as caught:
+            CacheLock(tmp_path)
+        assert caught.value.pid == 0
+
+
+def test_a_file_as_path_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not ours")
+    with pytest.raises(NotADirectoryError, match="file"):
+        CacheLock(tmp_path / "file")
