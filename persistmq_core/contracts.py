@@ -97,3 +97,27 @@ class Transport:
     def close(self) -> None:
         """End the connection (with DISCONNECT where it can be sent) and be DOWN at once."""
         raise NotImplementedError
+
+
+class Random:
+    """Where jitter and the cache's own number come from."""
+
+    def below(self, bound: int) -> int:
+        """A number from 0 to ``bound`` - 1."""
+        raise NotImplementedError
+
+
+class Listener:
+    """Told by the engine, inside ``step``, what became of messages and of the connection. Must not raise."""
+
+    def delivered(self, seq: int) -> None:
+        """The broker has it: PUBACK or PUBCOMP came, or the connection took all of a QoS 0 message."""
+
+    def dropped(self, seq: int, account: str, reason_code: int) -> None:
+        """It will not be delivered. ``account``: refused or damaged."""
+
+    def connected(self, session_present: bool) -> None:
+        """The handshakes can go on."""
+
+    def disconnected(self, reason: str) -> None:
+        """The connection, or the attempt at one, ended."""

@@ -1,12 +1,13 @@
 """Every number of the format, the protocol and the defaults, each with its reason."""
 
+def const(value: int) -> int:
+    return value
+
+
 try:
-    from micropython import const
-except ImportError:  # CPython
-
-    def const(value: int) -> int:
-        return value
-
+    from micropython import const  # type: ignore[no-redef] # folded into the bytecode there
+except ImportError:
+    pass  # CPython
 
 # --- MQTT (sections of the 3.1.1 / 5.0 standards) ---
 TOPIC_BYTES_MAX = const(65535)  # 1.5.3 / 1.5.4: UTF-8 strings have a 16-bit length

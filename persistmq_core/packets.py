@@ -34,7 +34,14 @@ def remaining_length(length: int) -> bytes:
 
 
 def publish(
-    out: bytearray, topic: memoryview, payload: memoryview, qos: int, retain: bool, dup: bool, identifier: int, mqtt5: bool
+    out: bytearray,
+    topic: memoryview,
+    payload: memoryview,
+    qos: int,
+    retain: bool,
+    dup: bool,
+    identifier: int,
+    mqtt5: bool,
 ) -> None:
     """Append one PUBLISH (3.3) to ``out``."""
     length = 2 + len(topic) + len(payload)

@@ -1,0 +1,149 @@
+"""The small file that makes the ack cursor, the window and the accounts durable.
+
+Two names are written in turn, ``checkpoint.0`` and ``checkpoint.1``; the newest whole one counts. So a store's
+``replace`` need not be atomic, and a damaged checkpoint falls back to the one before.
+"""
+
+from binascii import crc32
+from struct import pack_into, unpack_from
+
+from .contracts import Store
+from .errors import FormatError
+from .limits import DISK_VERSION, SEQ_FIRST, WINDOW_MAX, const
+
+NAMES = ("checkpoint.0", "checkpoint.1")
+
+# magic, disk version, session known, window places, generation, cache id, session marker, repeated
+_HEADER = "<4sBBHIIII"
+_NUMBERS = "<QQQQQQQ"  # cursor, then the accounts
+_NUMBERS_AT = const(24)
+_PLACES_AT = const(80)
+_MAGIC = b"PMQC"
+
+# Two bits for each place of the window.
+PLACE_WAITING = const(0)
+PLACE_DONE = const(1)
+PLACE_RELEASED = const(2)  # PUBREC is on storage: PUBREL from now on, never PUBLISH
+PLACE_ORPHAN = const(3)  # its record is lost and accounted for; PUBREL makes the broker forget the identifier
+
+
+class Checkpoint:
+    """The delivering side's durable state. ``places`` holds one byte (PLACE_...) for each place from ``cursor`` on."""
+
+    def __init__(self, cache_id: int, span: int) -> None:
+        self.generation = 0
+        self.cache_id = cache_id
+        self.session_known = False  # the broker's session for session_marker is ours to resume
+        self.session_marker = 0
+        self.cursor = SEQ_FIRST  # all sequence numbers before it are settled
+        self.delivered = 0
+        self.expired = 0
+        self.evicted = 0
+        self.refused = 0
+        self.damaged = 0
+        self.skipped = 0  # sequence numbers that never were an accepted message
+        self.repeated = 0  # sent again although the broker may have had them (its session was lost)
+        self.places = bytearray(span)
+
+    def settled(self) -> int:
+        """Messages that are in their final account."""
+        return self.delivered + self.expired + self.evicted + self.refused + self.damaged
+
+    def encode(self) -> bytearray:
+        span = len(self.places)
+        out = bytearray(_PLACES_AT + (span + 3) // 4 + 4)
+        pack_into(
+            _HEADER,
+            out,
+            0,
+            _MAGIC,
+            DISK_VERSION,
+            1 if self.session_known else 0,
+            span,
+            self.generation & 0xFFFFFFFF,
+            self.cache_id,
+            self.session_marker,
+            self.repeated & 0xFFFFFFFF,
+        )
+        pack_into(
+            _NUMBERS,
+            out,
+            _NUMBERS_AT,
+            self.cursor,
+            self.delivered,
+            self.expired,
+            self.evicted,
+            self.refused,
+            self.damaged,
+            self.skipped,
+        )
+        for index in range(span):
+            if self.places[index]:
+                out[_PLACES_AT + (index >> 2)] |= self.places[index] << ((index & 3) << 1)
+        pack_into("<I", out, len(out) - 4, crc32(memoryview(out)[:-4]))
+        return out
+
+
+def decode(content: "bytes | bytearray") -> "Checkpoint | None":
+    """None for bytes that are no whole checkpoint. Raises FormatError for a newer disk version."""
+    if len(content) < _PLACES_AT + 4:
+        return None
+    magic, version, known, span, generation, cache_id, marker, repeated = unpack_from(_HEADER, content, 0)
+    if magic != _MAGIC or unpack_from("<I", content, len(content) - 4)[0] != crc32(memoryview(content)[:-4]):
+        return None
+    if version > DISK_VERSION:
+        raise FormatError("the checkpoint has disk version %d; this program reads up to %d" % (version, DISK_VERSION))
+    if not 0 < span <= WINDOW_MAX or len(content) != _PLACES_AT + (span + 3) // 4 + 4:
+        return None
+    state = Checkpoint(cache_id, span)
+    state.generation = generation
+    state.session_known = bool(known)
+    state.session_marker = marker
+    state.repeated = repeated
+    (
+        state.cursor,
+        state.delivered,
+        state.expired,
+        state.evicted,
+        state.refused,
+        state.damaged,
+        state.skipped,
+    ) = unpack_from(_NUMBERS, content, _NUMBERS_AT)
+    for index in range(span):
+        state.places[index] = content[_PLACES_AT + (index >> 2)] >> ((index & 3) << 1) & 3
+    return state
+
+
+def load(store: Store) -> "tuple[Checkpoint | None, bool]":
+    """The newest whole checkpoint, and whether a newer one may have been lost (a slot is there and does not read).
+
+    Raises FormatError for a newer disk version. A slot that cannot be read at all counts as damaged.
+    """
+    best = None
+    doubtful = False
+    for name in NAMES:
+        try:
+            size = store.size(name)
+        except OSError:
+            continue  # never written, or beyond reach
+        content = bytearray(min(size, _PLACES_AT + WINDOW_MAX // 4 + 4))
+        try:
+            count = store.read(name, 0, memoryview(content))
+        except OSError:
+            count = 0
+        found = decode(bytes(memoryview(content)[:count]))
+        if found is None:
+            doubtful = True
+        elif best is None or found.generation > best.generation:
+            best = found
+    return best, doubtful
+
+
+def save(store: Store, state: Checkpoint) -> None:
+    """Write the next generation over the older of the two slots. Raises OSError; then the older state still stands."""
+    state.generation += 1
+    try:
+        store.replace(NAMES[state.generation & 1], state.encode())
+    except OSError:
+        state.generation -= 1  # so that the retry goes to the same slot, never over the newest whole one
+        raise

@@ -1,0 +1,334 @@
+"""What is owed to the broker: which message is sent when, what an acknowledgement means, what is on storage of that.
+
+Knows nothing of connecting or of the clock: the engine tells it that a connection began or ended.
+"""
+
+from . import checkpoint as checkpoints
+from . import packets
+from .contracts import Listener, Store, Transport
+from .dead_letters import PACKET_TOO_LARGE, QOS_NOT_SUPPORTED, RETAIN_NOT_SUPPORTED, park
+from .journal import GAP, MESSAGE, Journal, JournalReader
+from .limits import PACKET_ID_SPAN, PUBLISH_OVERHEAD_BYTES, SEND_BYTES, const
+from .record import Record
+from .recovery import Recovered
+from .window import (
+    ABANDON,
+    DONE,
+    FORGET,
+    GOT_PUBACK,
+    GOT_PUBCOMP,
+    GOT_PUBREC,
+    LOSE,
+    NO_CHANGE,
+    ORPHAN,
+    ORPHAN_RELEASING,
+    RECEIVED,
+    REFUSE,
+    RELEASED,
+    RELEASING,
+    SEND_0,
+    SEND_PUBREL,
+    SENT_0,
+    SENT_1,
+    SENT_2,
+    SETTLE,
+    STORED,
+    TAKEN,
+    TRUST,
+    WAITING,
+    Window,
+)
+
+_NEGATIVE = const(0x80)  # 5.0, 2.4: reason codes from here on are failures
+# The broker may take it later: 0x91 packet identifier in use, 0x97 quota exceeded.
+_LATER = (0x91, 0x97)
+
+
+class Delivery:
+    """Window, checkpoint and reader of one cache. Methods that touch storage raise OSError and may be called again."""
+
+    def __init__(
+        self,
+        store: Store,
+        journal: Journal,
+        found: Recovered,
+        listener: Listener,
+        window: int,
+        window_qos2: int,
+        read_bytes: int,
+    ) -> None:
+        self.checkpoint = found.checkpoint
+        self.window = Window(len(found.checkpoint.places))
+        self.window.load(found.checkpoint.cursor, found.checkpoint.places)
+        self.limit = window  # of messages in flight, before the broker's Receive Maximum
+        self.limit_qos2 = window_qos2
+        self.strays = 0  # acknowledgements that meant nothing
+        self.unsaved = False  # something was settled since the last checkpoint
+        self.last_seq = 0  # of the message delivered last
+        self.reader = JournalReader(store, found.checkpoint.cache_id, read_bytes)
+        self._store = store
+        self._journal = journal
+        self._listener = listener
+        self._read_bytes = read_bytes
+        self._durable_cursor = 0
+        self._next = self.window.cursor  # the walk: everything before it is sent in this connection, or settled
+        # After a restart nobody knows what was sent; nothing beyond the window was.
+        self._sent_end = self.window.cursor + self.window.span if found.checkpoint.session_known else 0
+        self._dup_end = 0  # numbers before it go with DUP: they may have been sent in this session before
+        self._received: list[int] = []  # PUBREC came, not on storage yet, in order of arrival
+        self._release: list[int] = []  # on storage, PUBREL to be sent, in that order (4.6)
+        self._handed: list[int] = []  # QoS 0 in the bytes that the transport is taking
+        self._refused: list[tuple[int, int]] = []  # (seq, reason), to be parked
+
+    # --- the connection began or ended ---
+
+    def resume(self) -> None:
+        """The broker kept the session: go on where it ended, in the original order (5.0, 4.4 and 4.6)."""
+        self._dup_end = self._sent_end
+
+    def forget(self, trust: bool) -> None:
+        """The broker has no session: send again as new, or (``trust``) believe the PUBRECs that came."""
+        repeated = 0
+        for seq in range(self.window.cursor, self.window.end):
+            before = self.window.state(seq)
+            new = self.window.move(seq, TRUST if trust else FORGET)
+            if new == DONE and before not in (ORPHAN, ORPHAN_RELEASING):
+                self._delivered(seq)
+            elif self.window.state(seq) == WAITING and seq < self._sent_end and seq < self._journal.end_seq:
+                repeated += 1
+        self.checkpoint.repeated += repeated
+        self._received = []
+        self._dup_end = 0
+        self._sent_end = 0
+        self.window.advance()
+        self._next = self.window.cursor
+        self.unsaved = True
+
+    def end_connection(self) -> None:
+        """What was sent may be lost; begin the walk again."""
+        self.window.move_all(LOSE)
+        self._next = self.window.cursor
+        self._release = []
+        self._handed = []
+        self.reader.rewind()
+
+    # --- acknowledgements ---
+
+    def acknowledge(self, came: bytes) -> int:
+        """Take whole acknowledgement packets. Raises ProtocolError.
+
+        Returns the reason code if the broker asks to be left alone for a while, else 0.
+        """
+        later = 0
+        for kind, identifier, reason in packets.acknowledgements(came):
+            cursor = self.window.cursor
+            seq = cursor + (identifier - 1 - cursor) % PACKET_ID_SPAN
+            if kind != packets.PUBCOMP and reason >= _NEGATIVE:
+                if reason in _LATER:
+                    later = reason
+                elif not self.refuse(seq, reason):
+                    self.strays += 1
+                continue
+            before = self.window.state(seq)
+            if kind == packets.PUBREC:
+                new = self.window.move(seq, GOT_PUBREC)
+                if new == RECEIVED:
+                    self._received.append(seq)
+            else:
+                # PUBCOMP with 0x92, packet identifier not found: the broker is done with it (5.0, 3.7.2.1).
+                new = self.window.move(seq, GOT_PUBACK if kind == packets.PUBACK else GOT_PUBCOMP)
+                if new == DONE and before != ORPHAN_RELEASING:
+                    self._delivered(seq)
+            self.strays += new == NO_CHANGE
+        if self.window.advance():
+            self.unsaved = True
+        return later
+
+    def refuse(self, seq: int, reason_code: int) -> bool:
+        """It will not be sent again; parked with the next ``save``. False if its state does not allow it."""
+        if self.window.state(seq) == ORPHAN:
+            return self.window.move(seq, SETTLE) != NO_CHANGE
+        if self.window.move(seq, REFUSE) == NO_CHANGE:
+            return False
+        self._refused.append((seq, reason_code))
+        return True
+
+    def _delivered(self, seq: int) -> None:
+        self.checkpoint.delivered += 1
+        self.last_seq = seq
+        self.unsaved = True
+        self._listener.delivered(seq)
+
+    # --- storage ---
+
+    def must_save(self) -> bool:
+        """Something waits for a checkpoint: a PUBREL, or a dead letter."""
+        return bool(self._received or self._refused)
+
+    def save(self) -> None:
+        """Park what was refused, then make cursor, window and accounts durable. Raises OSError."""
+        self._park()
+        state = self.checkpoint
+        state.cursor = self.window.cursor
+        self.window.store(state.places)
+        checkpoints.save(self._store, state)
+        self._durable_cursor = state.cursor
+        self.unsaved = False
+        for seq in self._received:
+            self.window.move(seq, STORED)
+            if seq < self._next:
+                self._release.append(seq)  # else the walk comes by
+        self._received = []
+
+    def reclaim(self) -> None:
+        """Free the segments behind the cursor that is on storage (law 5)."""
+        self.reader.reclaim(self._durable_cursor)
+
+    def _park(self) -> None:
+        while self._refused:
+            seq, reason = self._refused[0]
+            record = self._fetch(seq)
+            if record is not None:
+                park(self._store, record, self.checkpoint.cache_id, reason)
+                self.checkpoint.refused += 1
+                self._listener.dropped(seq, "refused", reason)
+            else:
+                self.checkpoint.damaged += 1
+                self._listener.dropped(seq, "damaged", reason)
+            self._refused.pop(0)
+            self.window.move(seq, SETTLE)
+            self.window.advance()
+            self.unsaved = True
+
+    def _fetch(self, seq: int) -> "Record | None":
+        """Read one record again, away from the walk."""
+        reader = JournalReader(self._store, self.checkpoint.cache_id, self._read_bytes)
+        if reader.peek(seq, self._journal.end_seq, self._journal.active_seq) == MESSAGE:
+            return reader.record
+        return None
+
+    # --- sending ---
+
+    def under_way(self) -> int:
+        """Messages whose handshake has begun in this connection and has not ended."""
+        count = self.window.count
+        return self.window.in_flight() + count(SENT_0) + count(RELEASED) + count(ORPHAN_RELEASING)
+
+    def awaits(self) -> bool:
+        """True if it is the broker's turn for the oldest message."""
+        state = self.window.state(self.window.cursor)
+        return state in (SENT_1, SENT_2, RELEASING, ORPHAN_RELEASING)
+
+    def oldest(self) -> "tuple[int, int]":
+        """The oldest unsettled number and its state: while this does not change, the broker is not answering."""
+        return self.window.cursor, self.window.state(self.window.cursor)
+
+    def taken(self) -> None:
+        """The transport has taken all that ``fill`` gave."""
+        for seq in self._handed:
+            if self.window.move(seq, TAKEN) == DONE:
+                self._delivered(seq)
+        self._handed = []
+        self.window.advance()
+
+    def fill(self, out: bytearray, transport: Transport, in_flight_max: int, publish: bool) -> None:
+        """Put what may be sent now into ``out``: PUBRELs first, then the walk. Raises OSError.
+
+        ``publish``: False sends only what ends handshakes that were begun.
+        """
+        window = self.window
+        for seq in self._release:
+            if window.move(seq, SEND_PUBREL) != NO_CHANGE:
+                packets.pubrel(out, packets.packet_id(seq))
+        self._release = []
+        mqtt5 = transport.protocol == 5
+        while len(out) < SEND_BYTES:
+            seq = self._next
+            if (seq >= self._journal.end_seq and seq >= window.end) or not window.has_room(seq):
+                break
+            state = window.state(seq)
+            if state in (RELEASED, ORPHAN):
+                if self.under_way() - window.count(RELEASED) >= in_flight_max:
+                    break
+                window.move(seq, SEND_PUBREL)
+                packets.pubrel(out, packets.packet_id(seq))
+            elif state == WAITING:
+                if not publish or window.in_flight() >= in_flight_max:
+                    break
+                found = self.reader.peek(seq, self._journal.end_seq, self._journal.active_seq)
+                if found == GAP:
+                    if not self._settle_gap(seq):
+                        break
+                    continue
+                record = self.reader.record
+                if found != MESSAGE or record is None:
+                    break
+                if record.qos == 2 and window.unreleased() >= min(self.limit_qos2, in_flight_max):
+                    break
+                reason = _cannot_send(record, transport)
+                if reason:
+                    self.refuse(seq, reason)
+                else:
+                    window.move(seq, SEND_0 + record.qos)
+                    if record.qos == 0:
+                        self._handed.append(seq)
+                    packets.publish(
+                        out,
+                        record.topic,
+                        record.payload,
+                        record.qos,
+                        record.retain,
+                        record.qos > 0 and seq < self._dup_end,
+                        packets.packet_id(seq),
+                        mqtt5,
+                    )
+            self._next = seq + 1
+        self._sent_end = max(self._sent_end, self._next)
+
+    def _settle_gap(self, seq: int) -> bool:
+        """Numbers from ``seq`` on have no record: lost ones, then skipped ones. False if the window has no room yet."""
+        state = self.checkpoint
+        window = self.window
+        gap_end = self.reader.gap_end
+        unsettled = 0
+        for place in range(seq, min(gap_end, window.cursor + window.span)):
+            unsettled += window.state(place) == WAITING
+        beyond = max(0, gap_end - (window.cursor + window.span))
+        skipped = 0
+        if self.reader.gap_skipped >= 0:
+            skipped = min(max(0, self.reader.gap_skipped - state.skipped), unsettled + beyond)
+        lost = unsettled + beyond - skipped  # these come first: numbers are skipped at the end of a segment only
+        if beyond and seq >= self._dup_end and window.cursor == seq and window.jump(gap_end):
+            state.damaged += lost
+            state.skipped += skipped
+            self._next = gap_end
+            self.unsaved = True
+            return True
+        place = seq
+        while place < gap_end and window.has_room(place):
+            if window.state(place) == WAITING:
+                if lost:
+                    lost -= 1
+                    state.damaged += 1
+                    self._listener.dropped(place, "damaged", 0)
+                else:
+                    state.skipped += 1
+                # The broker may hold the identifier of what is lost; PUBREL makes it forget (law 4). The walk sends it.
+                window.move(place, ABANDON if place < self._dup_end else SETTLE)
+                self.unsaved = True
+            place += 1
+        if window.advance() and self._next < window.cursor:
+            self._next = window.cursor
+        return place > seq
+
+
+def _cannot_send(record: Record, transport: Transport) -> int:
+    """A reason code if the broker announced that it will not take this message, else 0."""
+    if record.qos > transport.qos_max:
+        return QOS_NOT_SUPPORTED
+    if record.retain and not transport.retain_available:
+        return RETAIN_NOT_SUPPORTED
+    # The fixed header has at most five bytes.
+    if len(record.topic) + len(record.payload) + PUBLISH_OVERHEAD_BYTES + 5 > transport.packet_bytes_max:
+        return PACKET_TOO_LARGE
+    return 0

@@ -1,0 +1,388 @@
+"""The whole of it: one object that a port makes, feeds with time, and asks for status.
+
+``step(now_ms)`` does what can be done now, and says how long it need not be called again. It connects, resumes, sends,
+takes acknowledgements, stores, reclaims and waits: on storage before the wire, always. It never blocks for longer than
+the store does, and never raises for what the network or the broker does.
+"""
+
+from .backoff import Backoff
+from .contracts import DOWN, UP, Listener, Random, Store, Transport
+from .dead_letters import CONNECTION_DROPPED
+from .delivery import Delivery
+from .errors import ProtocolError
+from .journal import Journal
+from .limits import (
+    ACK_TIMEOUT_MS,
+    CHECKPOINT_DELAY_MS,
+    CONNECT_TIMEOUT_MS,
+    DROPS_BEFORE_PROBING,
+    PROBES_BEFORE_PARKING,
+    READ_BYTES,
+    RECONNECT_DELAY_MS_MAX,
+    RECONNECT_DELAY_MS_MIN,
+    SEGMENT_BYTES_MAX,
+    SEGMENT_BYTES_MIN,
+    STORE_RETRY_MS,
+    WINDOW_DEFAULT,
+    WINDOW_MAX,
+    WINDOW_QOS2_DEFAULT,
+    const,
+)
+from .recovery import recover
+from .spool import Spool
+
+# Phases of the connection.
+_APART = const(0)  # no connection; the next attempt is at _retry_at
+_OPENING = const(1)
+_ONLINE = const(2)
+
+_IDLE_MS = const(60000)  # the longest that step() says nothing will be due
+# DISCONNECT reason codes (5.0, 3.14.2.1) that speak of the connection or the server, never of a message.
+_NOT_THE_MESSAGE = (0x00, 0x04, 0x87, 0x88, 0x89, 0x8B, 0x8D, 0x8E, 0x96, 0x97, 0x98, 0x9C, 0x9D, 0x9F, 0xA0)
+
+
+class Engine:
+    """One cache, delivered over one transport. See ``__init__`` for the parameters; all times are milliseconds.
+
+    Recovers the cache when it is made. Raises ValueError for a parameter out of range, FormatError for a cache of a
+    newer disk version (left untouched), OSError from the store.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        transport: Transport,
+        random: Random,
+        listener: "Listener | None" = None,
+        window: int = WINDOW_DEFAULT,
+        window_qos2: int = WINDOW_QOS2_DEFAULT,
+        ack_timeout_ms: int = ACK_TIMEOUT_MS,
+        connect_timeout_ms: int = CONNECT_TIMEOUT_MS,
+        reconnect_delay_ms_min: int = RECONNECT_DELAY_MS_MIN,
+        reconnect_delay_ms_max: int = RECONNECT_DELAY_MS_MAX,
+        checkpoint_delay_ms: int = CHECKPOINT_DELAY_MS,
+        segment_bytes_max: int = SEGMENT_BYTES_MAX,
+        read_bytes: int = READ_BYTES,
+        session_marker: int = 0,
+        trust_lost_session: bool = False,
+    ) -> None:
+        """``session_marker``: a number that changes when the MQTT session is another one (CRC-32 of the client id).
+
+        ``trust_lost_session``: where the broker lost its session, a message whose PUBREC had come counts as delivered
+        (instead of being sent again, which may give a duplicate).
+        """
+        _check("window", window, 1, WINDOW_MAX)
+        _check("window_qos2", window_qos2, 1, WINDOW_MAX)
+        _check("ack_timeout_ms", ack_timeout_ms, 1, 1 << 29)
+        _check("connect_timeout_ms", connect_timeout_ms, 1, 1 << 29)
+        _check("reconnect_delay_ms_min", reconnect_delay_ms_min, 1, 1 << 29)
+        _check("reconnect_delay_ms_max", reconnect_delay_ms_max, reconnect_delay_ms_min, 1 << 29)
+        _check("checkpoint_delay_ms", checkpoint_delay_ms, 0, 1 << 29)
+        _check("segment_bytes_max", segment_bytes_max, SEGMENT_BYTES_MIN, 1 << 30)
+        self._store = store
+        self._transport = transport
+        self._listener = listener or Listener()
+        self._backoff = Backoff(reconnect_delay_ms_min, reconnect_delay_ms_max, random)
+        self._ack_timeout_ms = ack_timeout_ms
+        self._connect_timeout_ms = connect_timeout_ms
+        self._checkpoint_delay_ms = checkpoint_delay_ms
+        self._session_marker = session_marker
+        self._trust = trust_lost_session
+
+        found = recover(store, max(window, window_qos2), random, read_bytes)
+        cache_id = found.checkpoint.cache_id
+        self.torn_bytes = found.torn_bytes
+        self.journal = Journal(store, segment_bytes_max, cache_id)
+        self.journal.resume(found.end_seq, found.skipped, found.active_name, found.active_first, found.active_bytes)
+        self.spool = Spool(self.journal, cache_id)
+        if found.checkpoint.session_marker != session_marker:
+            found.checkpoint.session_known = False
+        self.delivery = Delivery(store, self.journal, found, self._listener, window, window_qos2, read_bytes)
+
+        self.connections = 0  # that came up since the start
+        self.down_reason = "not connected yet"
+        self.store_error = ""  # why the delivering side waits for the disk; "" when it does not
+        self.draining = False  # finish handshakes, begin none
+        self._phase = _APART
+        self._retry_at = 0
+        self._opened_at = 0
+        self._wiping = False  # this connection is only there to make the broker forget an old session
+        self._wiped = False
+        self._out = bytearray()
+        self._out_at = 0  # how much of it the transport has taken
+        self._oldest = (0, 0)
+        self._oldest_since = 0
+        self._unsaved_since = -1
+        self._store_retry_at = 0
+        self._sent = False  # something was sent in this connection
+        self._answered = False  # and something acknowledged
+        self._drops = 0
+        self._probing = False
+        self._probed = 0
+        self._probes = 0
+
+    # --- for the port ---
+
+    def step(self, now_ms: int) -> int:
+        """Do what is due; returns for how many milliseconds nothing is, unless bytes come or something is published."""
+        state = self._transport.state()
+        if self._phase == _ONLINE:
+            self._receive(now_ms)
+            if self._phase == _ONLINE and state != UP:
+                self._ended(now_ms)
+        elif self._phase == _OPENING:
+            if state == UP:
+                self._came_up(now_ms)
+            elif state == DOWN:
+                self._ended(now_ms)
+            elif now_ms - self._opened_at >= self._connect_timeout_ms:
+                self._end(now_ms, "no connection within %d ms" % self._connect_timeout_ms)
+        if self._phase == _APART and not self.draining and now_ms >= self._retry_at:
+            self._phase = _OPENING
+            self._opened_at = now_ms
+            self._transport.open(self._wiping)
+        more = False
+        if self._phase == _ONLINE:
+            more = self._send(now_ms)
+            self._watch(now_ms)
+        self._save_if_due(now_ms)
+        return 0 if more else self._next_due(now_ms)
+
+    def online(self) -> bool:
+        """The broker can be talked to."""
+        return self._phase == _ONLINE
+
+    def wants_to_write(self) -> bool:
+        """Bytes wait for the transport to take them: the port wakes when it can."""
+        return self._phase == _ONLINE and self._out_at < len(self._out)
+
+    def quiet(self) -> bool:
+        """No handshake is under way, so stopping now repeats nothing."""
+        return self._phase != _ONLINE or (
+            self.delivery.under_way() == 0 and not self.delivery.must_save() and not self.wants_to_write()
+        )
+
+    def close(self) -> None:
+        """Disconnect and store where delivery stands. A store that fails loses nothing: the rest is repeated."""
+        self._transport.close()
+        if self._phase == _ONLINE:
+            self._listener.disconnected("closed")
+        self._phase = _APART
+        self.draining = True
+        self._end_delivery()
+        if self.delivery.unsaved or self.delivery.must_save():
+            self._storage(self._retry_at, self.delivery.save)
+
+    def retry_now(self) -> None:
+        """Connect at the next step, without waiting for the backoff (the broker's address is new)."""
+        self._retry_at = 0
+
+    def accounts(self) -> "dict[str, int]":
+        """Law 2: accepted == delivered + expired + evicted + refused + damaged + waiting."""
+        state = self.delivery.checkpoint
+        accepted = self.spool.accepted()
+        return {
+            "accepted": accepted,
+            "delivered": state.delivered,
+            "expired": state.expired,
+            "evicted": state.evicted,
+            "refused": state.refused,
+            "damaged": state.damaged,
+            "waiting": accepted - state.settled(),
+        }
+
+    # --- the connection ---
+
+    def _came_up(self, now_ms: int) -> None:
+        transport = self._transport
+        delivery = self.delivery
+        state = delivery.checkpoint
+        if self._wiping:
+            # 3.1.1 cannot drop an old session and keep the new one in one CONNECT.
+            self._wiping = False
+            self._wiped = True
+            self._again(now_ms)
+            return
+        if not state.session_known and transport.session_present and not self._wiped:
+            # The broker holds identifiers of which nothing is known here; a new message under one of them would be
+            # taken for a repeat and dropped. (5.0, 3.2.2.1.1: the client must not go on with such a session.)
+            self._wiping = True
+            self._again(now_ms)
+            return
+        if state.session_known and transport.session_present:
+            delivery.resume()
+        else:
+            delivery.forget(self._trust)
+        if not state.session_known or not transport.session_present or delivery.must_save():
+            # On storage before the first byte: which session the numbers belong to, and what is sent as new.
+            known, marker = state.session_known, state.session_marker
+            state.session_known = True
+            state.session_marker = self._session_marker
+            if not self._storage(now_ms, delivery.save):
+                state.session_known, state.session_marker = known, marker
+                self._end(now_ms, "the cache cannot be written: %s" % self.store_error)
+                return
+        self._wiped = False
+        self._phase = _ONLINE
+        self._sent = False
+        self._answered = False
+        self._oldest_since = now_ms
+        self.connections += 1
+        self.down_reason = ""
+        self._listener.connected(transport.session_present)
+
+    def _again(self, now_ms: int) -> None:
+        self._transport.close()
+        self._phase = _APART
+        self._retry_at = now_ms
+
+    def _end(self, now_ms: int, reason: str, longest: bool = False) -> None:
+        """This side ends the connection."""
+        self._transport.close()
+        self._close_phase(now_ms, reason, longest)
+
+    def _ended(self, now_ms: int) -> None:
+        """The transport says that it is down."""
+        transport = self._transport
+        if self._phase == _ONLINE and transport.dropped and transport.reason_code not in _NOT_THE_MESSAGE[1:]:
+            self._suspect()
+        self._close_phase(now_ms, transport.reason, transport.refused)
+
+    def _close_phase(self, now_ms: int, reason: str, longest: bool) -> None:
+        was_online = self._phase == _ONLINE
+        self._phase = _APART
+        self._end_delivery()
+        delay_ms = self._backoff.longest_ms() if longest else self._backoff.next_ms()
+        self._retry_at = now_ms + delay_ms
+        self.down_reason = reason
+        if was_online:
+            self._listener.disconnected(reason)
+
+    def _end_delivery(self) -> None:
+        self._out = bytearray()
+        self._out_at = 0
+        self.delivery.end_connection()
+
+    def _suspect(self) -> None:
+        """The broker ended the connection; if it does so each time before any answer, one message may be the cause.
+
+        So after some such ends messages go one at a time, and one that never survives it is parked as a dead letter.
+        """
+        if not self._sent or self._answered:
+            return
+        if not self._probing:
+            self._drops += 1
+            self._probing = self._drops >= DROPS_BEFORE_PROBING
+            self._probes = 0
+            return
+        seq = self.delivery.oldest()[0]
+        self._probes = self._probes + 1 if seq == self._probed else 1
+        self._probed = seq
+        if self._probes >= PROBES_BEFORE_PARKING:
+            self._probes = 0
+            self.delivery.end_connection()
+            self.delivery.refuse(seq, CONNECTION_DROPPED)
+
+    # --- bytes ---
+
+    def _receive(self, now_ms: int) -> None:
+        came = self._transport.receive()
+        if not came:
+            return
+        try:
+            later = self.delivery.acknowledge(came)
+        except ProtocolError as confusion:
+            self._end(now_ms, "protocol error: %s" % confusion)
+            return
+        self._answered = True
+        self._drops = 0
+        self._probing = False
+        self._backoff.reset()
+        if later:
+            self._end(now_ms, "the broker asks for a pause (reason code 0x%02x)" % later, True)
+
+    def _send(self, now_ms: int) -> bool:
+        """True if there may be more to send at once."""
+        if self.delivery.must_save() and not self._storage(now_ms, self.delivery.save):
+            return False
+        if not self._pass_on(now_ms):
+            return False
+        limit = 1 if self._probing else self.delivery.limit
+        if self._transport.protocol == 5:
+            limit = min(limit, self._transport.receive_maximum)
+        out = bytearray()
+        if not self._storage(now_ms, lambda: self.delivery.fill(out, self._transport, limit, not self.draining)):
+            pass  # what it had put into out before the disk failed is marked as sent, so it goes out
+        if not out:
+            return False
+        self._sent = True
+        self._out = out
+        self._out_at = 0
+        return self._pass_on(now_ms)
+
+    def _pass_on(self, now_ms: int) -> bool:
+        """Hand the bytes that are ready to the transport; True if it took all."""
+        while self._out_at < len(self._out):
+            taken = self._transport.send(memoryview(self._out)[self._out_at :])
+            if taken == 0:
+                return False
+            self._out_at += taken
+            self._oldest_since = now_ms
+        self._out = bytearray()
+        self._out_at = 0
+        self.delivery.taken()
+        return True
+
+    def _watch(self, now_ms: int) -> None:
+        """An acknowledgement that does not come ends the connection (law 9): the repeat follows the reconnect."""
+        oldest = self.delivery.oldest()
+        waiting = self.delivery.awaits() or self.wants_to_write()
+        if oldest != self._oldest or not waiting:
+            self._oldest = oldest
+            self._oldest_since = now_ms
+        elif now_ms - self._oldest_since >= self._ack_timeout_ms:
+            self._end(now_ms, "no acknowledgement for %d ms" % self._ack_timeout_ms)
+
+    # --- storage ---
+
+    def _storage(self, now_ms: int, action: "object") -> bool:
+        """Run what touches storage on the delivering side; keep a failure in ``store_error`` and try again later."""
+        if self.store_error and now_ms < self._store_retry_at:
+            return False
+        try:
+            action()  # type: ignore[operator]
+        except OSError as failure:
+            self.store_error = str(failure) or "OSError"
+            self._store_retry_at = now_ms + STORE_RETRY_MS
+            return False
+        self.store_error = ""
+        return True
+
+    def _save_if_due(self, now_ms: int) -> None:
+        if not self.delivery.unsaved:
+            self._unsaved_since = -1
+            return
+        if self._unsaved_since < 0:
+            self._unsaved_since = now_ms
+        if now_ms - self._unsaved_since >= self._checkpoint_delay_ms and self._storage(now_ms, self.delivery.save):
+            self._unsaved_since = -1
+            self._storage(now_ms, self.delivery.reclaim)
+
+    def _next_due(self, now_ms: int) -> int:
+        due = _IDLE_MS
+        if self._phase == _APART and not self.draining:
+            due = min(due, self._retry_at - now_ms)
+        elif self._phase == _OPENING:
+            due = min(due, self._opened_at + self._connect_timeout_ms - now_ms)
+        elif self._phase == _ONLINE and (self.delivery.awaits() or self.wants_to_write()):
+            due = min(due, self._oldest_since + self._ack_timeout_ms - now_ms)
+        if self.store_error:
+            due = min(due, self._store_retry_at - now_ms)
+        if self._unsaved_since >= 0:
+            due = min(due, self._unsaved_since + self._checkpoint_delay_ms - now_ms)
+        return max(0, due)
+
+
+def _check(name: str, value: int, low: int, high: int) -> None:
+    if not isinstance(value, int) or not low <= value <= high:
+        raise ValueError("%s must be a whole number from %d to %d, not %r" % (name, low, high, value))

@@ -1,0 +1,254 @@
+"""The files of records. One side appends (Journal), the other reads and reclaims (JournalReader).
+
+They share nothing but the files and two numbers that the reader is told: up to where records are durable, and which
+segment still grows. So they can be two threads, two processes, or one task on a board.
+"""
+
+from .contracts import Store
+from .limits import READ_BYTES, const
+from .record import Record
+from .segment import (
+    HEADER_BYTES,
+    JOURNAL,
+    RECORD,
+    SegmentReader,
+    encode_header,
+    parse_name,
+    read_header,
+    segment_name,
+)
+
+# What JournalReader.peek() found.
+NOTHING = const(0)
+MESSAGE = const(1)
+GAP = const(2)
+
+
+class Journal:
+    """The appending side. ``end_seq`` and ``active_seq`` move at commit only; the reading side may look at both."""
+
+    def __init__(self, store: Store, segment_bytes_max: int, cache_id: int) -> None:
+        self.end_seq = 0  # records before it are durable
+        self.active_seq = 0  # first sequence number of the segment that grows, 0 while there is none
+        self.skipped = 0  # sequence numbers below end_seq that are no accepted message
+        self._store = store
+        self._segment_bytes_max = segment_bytes_max
+        self._cache_id = cache_id
+        self._name = ""  # of the segment that grows; "" when it is sealed
+        self._bytes = 0
+        self._written = (0, 0)  # active_seq and skipped as they will be at commit
+
+    def resume(self, end_seq: int, skipped: int, name: str, first_seq: int, size: int) -> None:
+        """Go on where recovery found the end. ``name`` is "" if the last segment must not grow."""
+        self.end_seq = end_seq
+        self.skipped = skipped
+        self._name = name
+        self.active_seq = first_seq
+        self._bytes = size
+        self._written = (first_seq, skipped)
+
+    def write(self, frames: bytes, first_seq: int) -> None:
+        """Append whole frames and sync them. On OSError the segment is sealed and nothing of it counts."""
+        grown = self._bytes + len(frames)
+        if self._name and (grown <= self._segment_bytes_max or self._bytes == HEADER_BYTES):
+            name = self._name
+        else:
+            # Numbers of an aborted batch are never used again (its frames may be in the sealed segment).
+            name = segment_name(first_seq, self._cache_id)
+            frames = encode_header(first_seq, self.skipped + first_seq - self.end_seq, self._cache_id) + frames
+            grown = len(frames)
+        try:
+            self._store.append(name, frames)
+            self._store.sync(name)
+        except OSError:
+            if name != self._name:
+                self._discard(name)
+            self._name = ""
+            raise
+        if name != self._name:
+            self._written = (first_seq, self.skipped + first_seq - self.end_seq)
+        self._name = name
+        self._bytes = grown
+
+    def commit(self, end_seq: int) -> None:
+        """What was written is durable: the reading side may have it."""
+        self.active_seq, self.skipped = self._written
+        self.end_seq = end_seq
+
+    def _discard(self, name: str) -> None:
+        # A new segment of which nothing was accepted. If it stays, its records are an ambiguous commit: they were
+        # never reported as stored, and are delivered if they are found whole at the next start.
+        try:
+            self._store.remove(name)
+        except OSError:
+            pass
+
+
+class JournalReader:
+    """The reading side: records in order, gaps named, damage kept for quarantine, finished segments reclaimed."""
+
+    def __init__(self, store: Store, cache_id: int, read_bytes: int = READ_BYTES) -> None:
+        self.gap_end = 0  # after GAP: the next number that can be read
+        self.gap_skipped = -1  # skipped numbers below gap_end, as the journal counts them; -1 if it does not say
+        self.damaged_bytes = 0  # found since the start
+        self._store = store
+        self._cache_id = cache_id
+        self._read_bytes = read_bytes
+        self._segments: list[tuple[int, str]] = []  # (first seq, name), in order
+        self._reader: SegmentReader | None = None
+        self._index = 0  # of the segment being read
+        self._limit = 0  # numbers from here on do not count in it; 0 while it grows
+        self._noted_bytes = 0  # of its damage, already in damaged_bytes
+        self._damaged: list[int] = []  # first numbers of segments that were found damaged while they still grew
+
+    @property
+    def record(self) -> "Record | None":
+        """The record that peek() found."""
+        return self._reader.record if self._reader else None
+
+    def rewind(self) -> None:
+        """The next peek() may ask for an earlier number."""
+        self._reader = None
+
+    def peek(self, seq: int, end_seq: int, active_seq: int) -> int:
+        """Look for the record ``seq``: MESSAGE (see ``record``), GAP (it is not there; see ``gap_end``) or NOTHING yet.
+
+        Numbers asked for must not fall without rewind(). Raises OSError; then it may be asked again.
+        """
+        while seq < end_seq:
+            reader = self._reader
+            if reader is None:
+                self._enter(seq, active_seq)
+                if self._reader is None:
+                    return self._gap(end_seq, -1)
+                continue
+            if self._limit == 0 and reader.first_seq != active_seq:
+                self._seal()
+            if seq < reader.first_seq:
+                return self._gap_before(self._index)
+            limit = self._limit or end_seq
+            while (reader.record is None or reader.record.seq < seq) and reader.end_seq < limit:
+                found = reader.next()
+                self._note_damage(reader.damaged_bytes)
+                if found != RECORD:
+                    break
+            if reader.record is not None and seq <= reader.record.seq < limit:
+                if reader.record.seq == seq:
+                    return MESSAGE
+                return self._gap(reader.record.seq, 0)  # inside a segment numbers are contiguous: all of these are lost
+            if seq < limit:
+                self._note_damage(reader.damaged_bytes + reader.tail_bytes)
+            if self._index + 1 == len(self._segments):
+                return self._gap(end_seq, -1)
+            if seq < self._segments[self._index + 1][0]:
+                return self._gap_before(self._index + 1)
+            self._reader = None
+        return NOTHING
+
+    def _gap(self, gap_end: int, gap_skipped: int) -> int:
+        self.gap_end = gap_end
+        self.gap_skipped = gap_skipped
+        return GAP
+
+    def _gap_before(self, index: int) -> int:
+        first_seq, name = self._segments[index]
+        header = read_header(self._store, name)
+        return self._gap(first_seq, header[1] if header else -1)
+
+    def reclaim(self, durable_cursor: int) -> None:
+        """Remove the segments that are wholly behind the durable cursor; those with damage go to quarantine."""
+        while len(self._segments) > 1 and self._segments[1][0] <= durable_cursor:
+            first_seq, name = self._segments[0]
+            if name.endswith(".bad") or first_seq in self._damaged:
+                quarantine(self._store, name)
+            else:
+                self._store.remove(name)
+            self._segments.pop(0)
+            self._index -= 1
+            if self._index < 0:
+                self._index = 0
+                self._reader = None
+
+    def _list(self) -> None:
+        found = []
+        for name in self._store.list(JOURNAL):
+            parsed = parse_name(name)
+            if parsed is not None and parsed[1] == self._cache_id:
+                found.append((parsed[0], name))
+        found.sort()
+        self._segments = found
+        if self._reader is not None:
+            for index, (first_seq, _) in enumerate(found):
+                if first_seq == self._reader.first_seq:
+                    self._index = index
+                    return
+            self._reader = None
+
+    def _enter(self, seq: int, active_seq: int) -> None:
+        """Open the segment that should hold ``seq``, or else the first one."""
+        if not self._segments or self._segments[-1][0] != active_seq:
+            self._list()
+        if not self._segments:
+            return
+        index = 0
+        while index + 1 < len(self._segments) and self._segments[index + 1][0] <= seq:
+            index += 1
+        first_seq, name = self._segments[index]
+        self._reader = SegmentReader(self._store, name, first_seq, self._cache_id, self._read_bytes)
+        self._index = index
+        self._noted_bytes = 0
+        self._limit = 0
+        if first_seq != active_seq:
+            self._seal()
+
+    def _seal(self) -> None:
+        """The segment being read no longer grows: find the first number that does not count in it.
+
+        Behind that stand only frames of a batch that was aborted; the next header says how many.
+        """
+        if self._index + 1 >= len(self._segments):
+            self._list()
+        if self._reader is None or self._index + 1 >= len(self._segments):
+            return
+        first_seq, name = self._segments[self._index]
+        limit, next_name = self._segments[self._index + 1]
+        head = read_header(self._store, name)
+        next_head = read_header(self._store, next_name)
+        if head is not None and next_head is not None:
+            limit = max(first_seq, limit - max(0, next_head[1] - head[1]))
+        self._limit = limit
+        self._mark_damaged()
+
+    def _note_damage(self, count: int) -> None:
+        """``count`` bytes of the segment being read are damaged, those already noted included."""
+        if count > self._noted_bytes:
+            self.damaged_bytes += count - self._noted_bytes
+            self._noted_bytes = count
+            self._mark_damaged()
+
+    def _mark_damaged(self) -> None:
+        # A segment is kept whole for its damaged bytes. The mark is in its name, so that it outlives a restart; one
+        # that still grows keeps its name until it is sealed.
+        if self._reader is None or not self._noted_bytes:
+            return
+        first_seq, name = self._segments[self._index]
+        if not self._limit:
+            if first_seq not in self._damaged:
+                self._damaged.append(first_seq)
+        elif not name.endswith(".bad"):
+            marked = segment_name(first_seq, self._cache_id, "bad")
+            self._store.move(name, marked)
+            self._segments[self._index] = (first_seq, marked)
+            self._reader.name = marked
+
+
+def quarantine(store: Store, name: str) -> None:
+    """Move a file aside under a free name. Nothing that did not read is ever deleted."""
+    base = "quarantine/" + name.replace("/", "-")
+    taken = store.list("quarantine")
+    new_name = base
+    count = 1
+    while new_name in taken:
+        new_name = "%s.%d" % (base, count)
+        count += 1
+    store.move(name, new_name)

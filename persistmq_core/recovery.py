@@ -1,0 +1,207 @@
+"""What is found at start: the segments, where they end, and how far the broker may have seen numbers.
+
+Looks at every segment's header and at the frames of the last one, so the time it takes grows with the number of
+segments, not of records. It always comes to an end: what does not read is moved aside, never deleted (law 6).
+"""
+
+from . import checkpoint as checkpoints
+from .checkpoint import PLACE_DONE, PLACE_WAITING, Checkpoint
+from .contracts import Random, Store
+from .journal import quarantine
+from .limits import READ_BYTES, SEQ_FIRST
+from .record import FRAME_BYTES_MIN
+from .segment import JOURNAL, RECORD, SegmentReader, parse_name, read_header, segment_name
+
+
+class Recovered:
+    """The state to go on from."""
+
+    def __init__(self, state: Checkpoint) -> None:
+        self.checkpoint = state
+        self.end_seq = state.cursor  # the next number to give
+        self.skipped = state.skipped  # numbers below end_seq that are no accepted message
+        self.active_name = ""  # the segment that may go on growing, "" if a new one must begin
+        self.active_first = 0
+        self.active_bytes = 0
+        self.torn_bytes = 0  # a last write that power cut short, left where it is
+
+
+def recover(store: Store, span: int, random: Random, read_bytes: int = READ_BYTES) -> Recovered:
+    """Survey the cache. Raises FormatError for a newer disk version, before anything is changed; OSError."""
+    state, doubtful = checkpoints.load(store)
+    files = _headers(store)
+    if state is None:
+        cache_id = _cache_id(files)
+        state = Checkpoint(random.below(0xFFFFFFFF) + 1 if cache_id == 0 else cache_id, span)
+        unknown = True
+    else:
+        unknown = False
+    if len(state.places) < span:
+        state.places = state.places + bytearray(span - len(state.places))
+    segments = _adopt(store, files, state.cache_id)
+    found = Recovered(state)
+    reader = _last(store, segments, state.cache_id, read_bytes)
+    if unknown and segments:
+        # Every message the journal holds is sent again: duplicates are possible, a loss is not. What was reclaimed
+        # had been acknowledged (law 5).
+        state.cursor = segments[0][0]
+        state.skipped = max(0, segments[0][1])
+        state.delivered = state.cursor - SEQ_FIRST - state.skipped
+    elif doubtful and segments and segments[0][0] > state.cursor:
+        _settle_reclaimed(state, segments[0])
+    if reader is not None:
+        found.end_seq = max(reader.end_seq, SEQ_FIRST)
+        found.skipped = max(segments[-1][1], 0)
+        size = store.size(reader.name)
+        if size == reader.end_offset and not reader.damaged_bytes and segments[-1][1] >= 0:
+            found.active_name = reader.name
+            found.active_bytes = size
+        found.active_first = segments[-1][0]
+        found.torn_bytes = reader.tail_bytes
+    if reader is not None:
+        _keep_clear_of_the_wire(found, reader.tail_bytes)
+    elif state.session_known:
+        _keep_clear_of_the_wire(found, READ_BYTES)  # the journal is gone: whatever it held may have been sent
+    return found
+
+
+def _headers(store: Store) -> "list[tuple[int, int, int, str]]":
+    """(first seq, cache id, skipped before, name) of each file named like a segment; -1: its header does not read."""
+    files = []
+    for name in store.list(JOURNAL):
+        parsed = parse_name(name)
+        if parsed is None:
+            continue  # not ours: left alone
+        try:
+            header = read_header(store, name)
+        except OSError:
+            header = None
+        if header is None:
+            files.append((parsed[0], parsed[1], -1, name))
+        else:
+            files.append((header[0], header[2], header[1], name))
+    files.sort()
+    return files
+
+
+def _cache_id(files: "list[tuple[int, int, int, str]]") -> int:
+    """The cache's number, of the newest segment whose header reads, or else in the newest name; 0 if there is none."""
+    number = 0
+    sure = False
+    for _, cache_id, skipped, _ in files:
+        if skipped >= 0 or not sure:
+            number = cache_id
+            sure = sure or skipped >= 0
+    return number
+
+
+def _adopt(store: Store, files: "list[tuple[int, int, int, str]]", cache_id: int) -> "list[tuple[int, int, str]]":
+    """Give misnamed segments their own names back, move foreign and duplicate ones aside.
+
+    Returns (first seq, skipped before or -1, name) in order.
+    """
+    kept: list[tuple[int, int, str]] = []
+    misnamed = []
+    for first_seq, number, skipped, name in files:
+        if number != cache_id:
+            quarantine(store, name)
+        elif name[:-4] != segment_name(first_seq, cache_id)[:-4]:
+            store.move(name, name + ".moving")  # two may have each other's name
+            misnamed.append((first_seq, skipped, name + ".moving"))
+        elif kept and kept[-1][0] == first_seq:
+            quarantine(store, name)  # the same segment as .seg and .bad
+        else:
+            kept.append((first_seq, skipped, name))
+    for first_seq, skipped, name in misnamed:
+        if first_seq in [other[0] for other in kept]:
+            quarantine(store, name)
+            continue
+        right = segment_name(first_seq, cache_id)
+        store.move(name, right)
+        kept.append((first_seq, skipped, right))
+    kept.sort()
+    return kept
+
+
+def _last(
+    store: Store, segments: "list[tuple[int, int, str]]", cache_id: int, read_bytes: int
+) -> "SegmentReader | None":
+    """Read the last segment to its end; one that holds nothing whole, not even its header, is put out of the way."""
+    while segments:
+        first_seq, skipped, name = segments[-1]
+        reader = SegmentReader(store, name, first_seq, cache_id, read_bytes)
+        try:
+            while reader.next() == RECORD:
+                pass
+        except OSError:
+            return reader  # what lies behind the bad place is damage, found and reported when it is delivered
+        if reader.damaged_bytes and not name.endswith(".bad"):
+            name = segment_name(first_seq, cache_id, "bad")
+            store.move(reader.name, name)
+            reader.name = name
+            segments[-1] = (first_seq, skipped, name)
+        if reader.end_seq > first_seq or skipped >= 0:
+            return reader
+        # Power was cut while the file was being made, or it is no journal at all.
+        if _is_empty(store, name, read_bytes):
+            store.remove(name)
+        else:
+            quarantine(store, name)
+        segments.pop()
+    return None
+
+
+def _is_empty(store: Store, name: str, read_bytes: int) -> bool:
+    buffer = bytearray(read_bytes)
+    offset = 0
+    while True:
+        count = store.read(name, offset, memoryview(buffer))
+        if count == 0:
+            return True
+        if bytes(memoryview(buffer)[:count]).strip(b"\0"):
+            return False
+        offset += count
+
+
+def _settle_reclaimed(state: Checkpoint, first: "tuple[int, int, str]") -> None:
+    # The newest checkpoint is lost and the one before lags behind a reclaim: what was removed had been acknowledged.
+    first_seq, skipped, _ = first
+    gone = first_seq - state.cursor
+    for index in range(min(gone, len(state.places))):
+        if state.places[index] in (PLACE_DONE, checkpoints.PLACE_ORPHAN):
+            gone -= 1  # in its account already
+    newly_skipped = min(gone, max(0, skipped - state.skipped)) if skipped >= 0 else 0
+    state.skipped += newly_skipped
+    state.delivered += gone - newly_skipped
+    shift = min(first_seq - state.cursor, len(state.places))
+    state.places = state.places[shift:] + bytearray(shift)
+    state.cursor = first_seq
+
+
+def _keep_clear_of_the_wire(found: Recovered, tail_bytes: int) -> None:
+    """Law 4: a number that may have been on the wire is never given again, whatever became of its record.
+
+    A tail that does not read is most often a write that power cut short, of numbers that were never sent. It may be
+    damage as well, so as many numbers as may have stood there are skipped, as far as the window could have sent them.
+    """
+    state = found.checkpoint
+    span = len(state.places)
+    sent_end = state.cursor + span
+    known_end = state.cursor
+    for index in range(span):
+        if state.places[index] != PLACE_WAITING:
+            known_end = state.cursor + index + 1
+    target = found.end_seq
+    if known_end > found.end_seq:
+        target = sent_end  # the checkpoint knows numbers that the journal has lost
+    elif tail_bytes and sent_end > found.end_seq:
+        target = min(sent_end, found.end_seq + tail_bytes // FRAME_BYTES_MIN + 1)
+    if target <= found.end_seq:
+        return
+    fresh = target - max(found.end_seq, state.cursor)
+    for index in range(span):
+        if state.places[index] != PLACE_WAITING and found.end_seq <= state.cursor + index < target:
+            fresh -= 1  # settled, or with a state of its own: a message, and counted as one
+    found.skipped = max(found.skipped, state.skipped) + fresh
+    found.end_seq = target
+    found.active_name = ""

@@ -1,0 +1,111 @@
+"""The publishing side: check, number, frame and stage; then write a group, and commit or abort it.
+
+``stage`` is cheap and touches no storage. ``take`` hands out all that is staged as one group, ``Group.write`` appends
+and syncs it. Only that is slow: a port with threads calls ``stage``, ``take`` and ``finish`` under one lock and
+``write`` outside it, one group at a time, so that the next group is staged while this one syncs.
+"""
+
+from .errors import StoreError
+from .journal import Journal
+from .limits import PUBLISH_OVERHEAD_BYTES, REMAINING_LENGTH_MAX, TOPIC_BYTES_MAX
+from .record import encode
+
+
+def check_topic(topic: str) -> bytes:
+    """The bytes of a topic name (4.7), or ValueError/TypeError that names the value and the limit."""
+    if not isinstance(topic, str):
+        raise TypeError("topic must be a str, not %s" % type(topic).__name__)
+    encoded = topic.encode()
+    if not encoded:
+        raise ValueError("topic is empty: a topic name has at least one character (MQTT 4.7.3)")
+    if len(encoded) > TOPIC_BYTES_MAX:
+        raise ValueError("topic has %d bytes, the limit is %d (MQTT 1.5.4)" % (len(encoded), TOPIC_BYTES_MAX))
+    if b"+" in encoded or b"#" in encoded:
+        raise ValueError("topic %r has a wildcard: + and # are for subscriptions only (MQTT 4.7.1)" % topic)
+    if b"\0" in encoded:
+        raise ValueError("topic %r has a NUL character (MQTT 1.5.4)" % topic)
+    return encoded
+
+
+def check_payload(payload: "object") -> "bytes | bytearray | memoryview":
+    """The bytes of a payload, encoded as paho does: str as UTF-8, numbers as text, None as nothing."""
+    if isinstance(payload, (bytes, bytearray)):
+        return payload
+    if isinstance(payload, memoryview):
+        return bytes(payload)  # any shape or item size becomes plain bytes
+    if isinstance(payload, str):
+        return payload.encode()
+    if isinstance(payload, (int, float)):
+        return str(payload).encode()
+    if payload is None:
+        return b""
+    raise TypeError(
+        "payload must be str, bytes, bytearray, memoryview, int, float or None, not %s" % type(payload).__name__
+    )
+
+
+class Group:
+    """Staged frames that are written, synced and committed together."""
+
+    def __init__(self, journal: Journal, frames: "list[bytes]", first_seq: int) -> None:
+        self.first_seq = first_seq
+        self.end_seq = first_seq + len(frames)
+        self.error: StoreError | None = None  # set by write() if it failed
+        self._journal = journal
+        self._frames = frames
+
+    def write(self) -> None:
+        """Append and sync. Never raises: what went wrong is in ``error``."""
+        try:
+            self._journal.write(b"".join(self._frames), self.first_seq)
+        except OSError as failure:
+            code = failure.args[0] if failure.args and isinstance(failure.args[0], int) else 0
+            self.error = StoreError(code, "the message could not be stored: %s" % failure)
+
+
+class Spool:
+    """Numbers and stages messages; keeps at most what has not been written yet."""
+
+    def __init__(self, journal: Journal, cache_id: int) -> None:
+        self.next_seq = journal.end_seq  # of the next message
+        self.staged_bytes = 0
+        self._journal = journal
+        self._cache_id = cache_id
+        self._frames: list[bytes] = []
+
+    def stage(self, topic: str, payload: "object", qos: int, retain: bool, accepted_ms: int) -> int:
+        """Check and frame one message; returns its sequence number. Raises ValueError or TypeError: nothing is kept.
+
+        ``accepted_ms``: Unix time in milliseconds, 0 where no clock is valid.
+        """
+        if qos not in (0, 1, 2) or isinstance(qos, bool):
+            raise ValueError("qos must be 0, 1 or 2, not %r" % (qos,))
+        topic_bytes = check_topic(topic)
+        payload_bytes = check_payload(payload)
+        limit = REMAINING_LENGTH_MAX - PUBLISH_OVERHEAD_BYTES - len(topic_bytes)
+        if len(payload_bytes) > limit:
+            raise ValueError("payload has %d bytes, the limit with this topic is %d" % (len(payload_bytes), limit))
+        seq = self.next_seq
+        frame = encode(seq, topic_bytes, payload_bytes, qos, bool(retain), accepted_ms, self._cache_id)
+        self._frames.append(frame)
+        self.staged_bytes += len(frame)
+        self.next_seq = seq + 1
+        return seq
+
+    def take(self) -> "Group | None":
+        """All that is staged, as the next group to write; None if there is nothing."""
+        if not self._frames:
+            return None
+        group = Group(self._journal, self._frames, self.next_seq - len(self._frames))
+        self._frames = []
+        self.staged_bytes = 0
+        return group
+
+    def finish(self, group: Group) -> None:
+        """After ``write``: commit what is durable. The numbers of a group that failed are never used again (law 4)."""
+        if group.error is None:
+            self._journal.commit(group.end_seq)
+
+    def accepted(self) -> int:
+        """Messages on storage since the cache was made."""
+        return self._journal.end_seq - 1 - self._journal.skipped

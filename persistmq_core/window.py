@@ -1,0 +1,184 @@
+"""The in-flight window: one state for each sequence number from the ack cursor on.
+
+A place moves only as ``_TABLE`` says; a pair that is not there is an acknowledgement that means nothing here (a late
+one, or a broker's mistake) and changes nothing. The ring is allocated once.
+"""
+
+from .checkpoint import PLACE_DONE, PLACE_ORPHAN, PLACE_RELEASED, PLACE_WAITING
+from .limits import SEQ_FIRST, const
+
+# States of a place.
+WAITING = const(0)  # not on the wire in this connection
+SENT_0 = const(1)  # QoS 0 PUBLISH given to the transport, not all taken yet
+SENT_1 = const(2)  # QoS 1 PUBLISH sent: PUBACK is due
+SENT_2 = const(3)  # QoS 2 PUBLISH sent: PUBREC is due
+RECEIVED = const(4)  # PUBREC came; it is not on storage yet
+RELEASED = const(5)  # PUBREC is on storage: PUBREL may be sent (law 3)
+RELEASING = const(6)  # PUBREL sent: PUBCOMP is due
+ORPHAN = const(7)  # the record is lost, the broker may hold the identifier: PUBREL is to be sent
+ORPHAN_RELEASING = const(8)  # PUBREL sent for it: PUBCOMP is due
+REFUSED = const(9)  # the broker said no: to be parked as a dead letter
+DONE = const(10)  # settled
+STATES = ("waiting", "sent-0", "sent-1", "sent-2", "received", "released", "releasing", "orphan",
+          "orphan-releasing", "refused", "done")  # fmt: skip
+
+# Events.
+SEND_0 = const(0)
+SEND_1 = const(1)
+SEND_2 = const(2)
+TAKEN = const(3)  # the transport has taken every byte
+GOT_PUBACK = const(4)
+GOT_PUBREC = const(5)
+GOT_PUBCOMP = const(6)
+STORED = const(7)  # a checkpoint with this place is on storage
+SEND_PUBREL = const(8)
+REFUSE = const(9)  # a negative acknowledgement, a limit of the broker, or poison
+SETTLE = const(10)  # parked, lost or skipped: settled without an acknowledgement
+ABANDON = const(11)  # the record is lost while the broker may hold its identifier
+LOSE = const(12)  # the connection ended
+FORGET = const(13)  # the broker lost the session: send again as new
+TRUST = const(14)  # the broker lost the session: believe its PUBREC
+EVENTS = ("send-0", "send-1", "send-2", "taken", "PUBACK", "PUBREC", "PUBCOMP", "stored", "send-PUBREL", "refuse",
+          "settle", "abandon", "lose", "forget", "trust")  # fmt: skip
+
+_TABLE = (
+    (WAITING, SEND_0, SENT_0),
+    (WAITING, SEND_1, SENT_1),
+    (WAITING, SEND_2, SENT_2),
+    (WAITING, REFUSE, REFUSED),
+    (WAITING, SETTLE, DONE),
+    (WAITING, ABANDON, ORPHAN),
+    (SENT_0, TAKEN, DONE),
+    (SENT_0, LOSE, WAITING),
+    (SENT_1, GOT_PUBACK, DONE),
+    (SENT_1, REFUSE, REFUSED),
+    (SENT_1, LOSE, WAITING),
+    (SENT_2, GOT_PUBREC, RECEIVED),
+    (SENT_2, GOT_PUBACK, DONE),  # RabbitMQ answers QoS 2 with PUBACK: it took the message
+    (SENT_2, REFUSE, REFUSED),
+    (SENT_2, LOSE, WAITING),
+    (RECEIVED, STORED, RELEASED),
+    (RECEIVED, FORGET, WAITING),
+    (RECEIVED, TRUST, DONE),
+    (RELEASED, SEND_PUBREL, RELEASING),
+    (RELEASED, FORGET, WAITING),
+    (RELEASED, TRUST, DONE),
+    (RELEASED, REFUSE, REFUSED),  # a broker that dies of the PUBREL again and again
+    (RELEASING, GOT_PUBCOMP, DONE),
+    (RELEASING, LOSE, RELEASED),
+    (ORPHAN, SEND_PUBREL, ORPHAN_RELEASING),
+    (ORPHAN, FORGET, DONE),
+    (ORPHAN, TRUST, DONE),
+    (ORPHAN, SETTLE, DONE),
+    (ORPHAN_RELEASING, GOT_PUBCOMP, DONE),
+    (ORPHAN_RELEASING, LOSE, ORPHAN),
+    (REFUSED, SETTLE, DONE),
+)
+NO_CHANGE = const(-1)
+
+_EVENTS_MAX = const(16)
+_NEXT = {state * _EVENTS_MAX + event: new for state, event, new in _TABLE}
+
+_TO_PLACE = bytes((
+    PLACE_WAITING, PLACE_WAITING, PLACE_WAITING, PLACE_WAITING,
+    PLACE_RELEASED, PLACE_RELEASED, PLACE_RELEASED,  # RECEIVED too: the checkpoint that says so makes it true
+    PLACE_ORPHAN, PLACE_ORPHAN,
+    PLACE_WAITING,  # REFUSED: not parked yet, so it is sent again after a restart
+    PLACE_DONE,
+))  # fmt: skip
+_FROM_PLACE = bytes((WAITING, DONE, RELEASED, ORPHAN))
+
+
+def transitions() -> "tuple[tuple[int, int, int], ...]":
+    """The table itself, for the documentation and the tests: (state, event, new state)."""
+    return _TABLE
+
+
+class Window:
+    """Places ``cursor`` .. ``cursor + span - 1``. Those from ``end`` on have never been touched and are WAITING."""
+
+    def __init__(self, span: int) -> None:
+        self.span = span
+        self.cursor = SEQ_FIRST
+        self.end = SEQ_FIRST
+        self._states = bytearray(span)
+        self._counts = [0] * len(STATES)
+
+    def load(self, cursor: int, places: bytearray) -> None:
+        """Take over a checkpoint's cursor and places (no more than ``span``)."""
+        self.cursor = self.end = cursor
+        self._states = bytearray(self.span)
+        self._counts = [0] * len(STATES)
+        for index in range(len(places)):
+            if places[index]:
+                self._put(cursor + index, _FROM_PLACE[places[index]])
+        self.advance()
+
+    def store(self, places: bytearray) -> None:
+        """Write the places (``span`` of them) as a checkpoint keeps them."""
+        for index in range(self.span):
+            seq = self.cursor + index
+            places[index] = _TO_PLACE[self._states[seq % self.span]] if seq < self.end else PLACE_WAITING
+
+    def state(self, seq: int) -> int:
+        """State of a number; DONE behind the cursor, WAITING where nothing happened yet."""
+        if seq < self.cursor:
+            return DONE
+        return self._states[seq % self.span] if seq < self.end else WAITING
+
+    def has_room(self, seq: int) -> bool:
+        """True if ``seq`` has a place."""
+        return seq < self.cursor + self.span
+
+    def count(self, state: int) -> int:
+        """How many places are in ``state`` (WAITING and DONE are not counted)."""
+        return self._counts[state]
+
+    def unreleased(self) -> int:
+        """QoS 2 messages of which this connection sent PUBLISH and not yet PUBREL."""
+        return self._counts[SENT_2] + self._counts[RECEIVED]
+
+    def in_flight(self) -> int:
+        """Messages that wait for PUBACK or PUBCOMP in this connection: what Receive Maximum bounds (5.0, 4.9)."""
+        return self._counts[SENT_1] + self._counts[SENT_2] + self._counts[RECEIVED] + self._counts[RELEASING]
+
+    def move(self, seq: int, event: int) -> int:
+        """Let ``event`` happen to ``seq``; the new state, or NO_CHANGE where the table has none."""
+        new = _NEXT.get(self.state(seq) * _EVENTS_MAX + event, NO_CHANGE)
+        if new != NO_CHANGE and self.cursor <= seq < self.cursor + self.span:
+            self._put(seq, new)
+        return new
+
+    def move_all(self, event: int) -> int:
+        """Let ``event`` happen to every place that it changes; how many these were."""
+        changed = 0
+        for seq in range(self.cursor, self.end):
+            if self.move(seq, event) != NO_CHANGE:
+                changed += 1
+        return changed
+
+    def advance(self) -> bool:
+        """Move the cursor over settled places; True if it moved."""
+        before = self.cursor
+        while self.cursor < self.end and self._states[self.cursor % self.span] == DONE:
+            self._states[self.cursor % self.span] = WAITING
+            self.cursor += 1
+        return self.cursor != before
+
+    def jump(self, seq: int) -> bool:
+        """Move an idle window (all of it WAITING) to ``seq``, over a gap wider than its span; False if it is not idle."""
+        for place in range(self.cursor, self.end):
+            if self._states[place % self.span] != WAITING:
+                return False
+        self.cursor = self.end = seq
+        return True
+
+    def _put(self, seq: int, new: int) -> None:
+        # Places between the old end and seq are WAITING in the ring already: advance() left them so.
+        index = seq % self.span
+        if seq >= self.end:
+            self.end = seq + 1
+        else:
+            self._counts[self._states[index]] -= 1
+        self._states[index] = new
+        self._counts[new] += 1
