@@ -93,14 +93,15 @@ def unpack() -> None:
     )
     part.chmod(0o755)
     part.replace(OWN_PROGRAM)
-    shutil.rmtree(OWN / "lists", ignore_errors=True)
+    for folder in ("lists", "cache", "packages"):
+        shutil.rmtree(OWN / folder, ignore_errors=True)
 
 
 def download(package: str, options: list[str]) -> bool:
     folder = OWN / "packages" / package
     folder.mkdir(parents=True, exist_ok=True)
     command = ["apt-get", *options, "-qq", "download", package]
-    if subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, check=False).returncode:
+    if subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode:
         return False
     return all(
         subprocess.run(["dpkg", "-x", archive, UNPACKED], check=False).returncode == 0 for archive in folder.iterdir()

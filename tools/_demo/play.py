@@ -215,7 +215,7 @@ def play() -> None:
     folder = Path(tempfile.mkdtemp(prefix="persistmq-demo-"))
     demo = Demo(folder, mosquitto, messages, options.rounds, seed)
     try:
-        demo.view.console.print(f"Broker: {mosquitto or 'amqtt'}. Seed {seed}: tools/demo --seed {seed} meets the same faults.")
+        demo.view.console.print(f"Broker: {mosquitto or 'amqtt'}. The same faults again: tools/demo --seed {seed}")
         sys.exit(demo.run(options.rounds, seconds_max))
     except KeyboardInterrupt:
         sys.exit(130)
