@@ -112,6 +112,10 @@ class Delivery:
         self._handed = []
         self.reader.rewind()
 
+    def progress(self) -> int:
+        """A number that changes whenever a message is settled."""
+        return self.checkpoint.settled() + self.window.cursor
+
     # --- acknowledgements ---
 
     def acknowledge(self, came: bytes) -> int:

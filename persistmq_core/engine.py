@@ -173,23 +173,30 @@ class Engine:
         if self.delivery.unsaved or self.delivery.must_save():
             self._storage(self._retry_at, self.delivery.save)
 
-    def retry_now(self) -> None:
-        """Connect at the next step, without waiting for the backoff (the broker's address is new)."""
-        self._retry_at = 0
+    def reconnect(self, now_ms: int, reason: str) -> None:
+        """End the connection or the attempt at one, and begin another at the next step (the broker's address is new)."""
+        self._end(now_ms, reason)
+        self._retry_at = now_ms
+
+    def fail(self, now_ms: int, reason: str) -> None:
+        """Something in this program broke inside ``step``: begin again from the connection, after the longest delay."""
+        self._end(now_ms, reason, True)
 
     def accounts(self) -> "dict[str, int]":
         """Law 2: accepted == delivered + expired + evicted + refused + damaged + waiting."""
         state = self.delivery.checkpoint
-        accepted = self.spool.accepted()
-        return {
-            "accepted": accepted,
+        # Each number is read once, and accepted last: another thread may be settling messages meanwhile.
+        found = {
             "delivered": state.delivered,
             "expired": state.expired,
             "evicted": state.evicted,
             "refused": state.refused,
             "damaged": state.damaged,
-            "waiting": accepted - state.settled(),
         }
+        settled = sum(found.values())
+        found["accepted"] = self.spool.accepted()
+        found["waiting"] = found["accepted"] - settled
+        return found
 
     # --- the connection ---
 

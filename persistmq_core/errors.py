@@ -23,5 +23,14 @@ class ClientStopped(PersistError):
     """``publish()`` after ``stop()``."""
 
 
+class MessageDropped(PersistError):
+    """The message was stored and will not be delivered. ``account``: refused (parked under ``dead/``) or damaged."""
+
+    def __init__(self, seq: int, account: str, words: str) -> None:
+        super().__init__("message %d was %s: %s" % (seq, account, words))
+        self.seq = seq
+        self.account = account
+
+
 class ProtocolError(PersistError):
     """The broker sent what MQTT forbids. The engine closes the connection; it never reaches the application."""

@@ -166,7 +166,7 @@ class Window:
         return self.cursor != before
 
     def jump(self, seq: int) -> bool:
-        """Move an idle window (all of it WAITING) to ``seq``, over a gap wider than its span; False if it is not idle."""
+        """Move an idle window (all of it WAITING) to ``seq``, over a gap wider than its span; False if it is not."""
         for place in range(self.cursor, self.end):
             if self._states[place % self.span] != WAITING:
                 return False

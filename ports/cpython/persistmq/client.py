@@ -1,0 +1,388 @@
+"""PersistClient: the calls of persistmq 0.1.4, on the durable core."""
+
+import logging
+import os
+import random
+import threading
+import time
+import zlib
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+import paho.mqtt.client as paho
+
+from persistmq_core.contracts import Listener, Random
+from persistmq_core.dead_letters import reason_words
+from persistmq_core.engine import Engine
+from persistmq_core.errors import ClientStopped, MessageDropped
+from persistmq_core.limits import (
+    ACK_TIMEOUT_MS,
+    CONNECT_TIMEOUT_MS,
+    RECONNECT_DELAY_MS_MAX,
+    RECONNECT_DELAY_MS_MIN,
+    SEGMENT_BYTES_MAX,
+    WINDOW_DEFAULT,
+    WINDOW_QOS2_DEFAULT,
+)
+from persistmq_core.packets import packet_id
+from persistmq_core.window import DONE
+
+from . import process_events
+from .connect_options import check_address
+from .group_commit import GroupCommit
+from .info import PublishInfo
+from .lock import CacheLock
+from .store import FileStore
+from .transport import PahoTransport
+
+Payload = str | bytes | bytearray | memoryview | int | float | None
+
+logger = logging.getLogger("persistmq")
+
+_DROPS_KEPT = 10_000  # how many undeliverable messages are remembered by number, for their infos
+
+
+class _SystemRandom(Random):
+    def below(self, bound: int) -> int:
+        return random.SystemRandom().randrange(bound)
+
+
+class PersistClient:
+    """A durable MQTT publisher on one cache directory.
+
+    ``publish()`` works at once, also offline and before ``connect_async``. All methods may be called from any thread.
+
+    Args:
+        client_id: the MQTT client identifier. The broker keeps the QoS 2 state under it: keep it, and use it once.
+        cache_type: "flat", files of records.
+        cache_path: the cache directory, made if it is missing. One client at a time (``CacheInUse``).
+        bulk_msg_count: 0. Bundles are not available in this version.
+        bulk_topic_rewrite: topic of bundles, see there.
+        durability: "sync": ``publish()`` returns when the message survives a power cut. "async": it returns at once and
+            the message survives a power cut some milliseconds later (see ``PublishInfo.wait_for_stored``).
+        window: QoS 1 messages in flight, at most. Never above the broker's Receive Maximum (MQTT 5).
+        window_qos2: QoS 2 messages whose handshake has begun and PUBREL is not sent. More than 20 only on a broker that
+            is configured for it: Mosquitto with its default configuration acknowledges such messages and loses them.
+        ack_timeout_ms: an acknowledgement later than this ends the connection; the message is repeated on the next one.
+        connect_timeout_ms: for TCP, TLS and CONNACK together.
+        reconnect_delay_ms_min, reconnect_delay_ms_max: between attempts, with jitter.
+        segment_bytes_max: size of one file of the journal.
+        on_session_lost: "resend" what was in flight when the broker lost its session (may give duplicates, never a loss),
+            or "trust" that it has what it acknowledged with PUBREC.
+        paho_kwargs: for ``paho.mqtt.client.Client``, e.g. ``protocol=MQTTv5``, ``transport="websockets"``.
+
+    Attributes:
+        mqtt_client: the paho client, for ``username_pw_set``, ``tls_set``, ``will_set``, ``subscribe``, ``on_message``
+            and every callback of its own. Its connection is run by this object.
+        on_delivered: ``f(client, seq)``, the broker has acknowledged a message.
+        on_dropped: ``f(client, seq, account, reason)``, it will not be delivered; account is "refused" or "damaged".
+        on_connection_up: ``f(client, session_present)``.
+        on_connection_down: ``f(client, reason)``.
+            All four are called from the engine's thread: they must return soon and may publish.
+
+    Raises:
+        ValueError, TypeError: a parameter that cannot be. CacheInUse: another process has the cache. FormatError: a cache
+        of a newer version, left untouched. OSError: the directory cannot be used.
+    """
+
+    def __init__(
+        self,
+        client_id: str,
+        cache_type: str = "flat",
+        cache_path: str | os.PathLike[str] = "./cache",
+        bulk_msg_count: int = 0,
+        bulk_topic_rewrite: str = "mixed/bulk",
+        *,
+        durability: str = "sync",
+        window: int = WINDOW_DEFAULT,
+        window_qos2: int = WINDOW_QOS2_DEFAULT,
+        ack_timeout_ms: int = ACK_TIMEOUT_MS,
+        connect_timeout_ms: int = CONNECT_TIMEOUT_MS,
+        reconnect_delay_ms_min: int = RECONNECT_DELAY_MS_MIN,
+        reconnect_delay_ms_max: int = RECONNECT_DELAY_MS_MAX,
+        segment_bytes_max: int = SEGMENT_BYTES_MAX,
+        on_session_lost: str = "resend",
+        **paho_kwargs: Any,
+    ) -> None:
+        if not isinstance(client_id, str) or not client_id:
+            raise ValueError(f"client_id must be a string that is not empty, not {client_id!r}")
+        _one_of("cache_type", cache_type, ("flat",))
+        _one_of("durability", durability, ("sync", "async"))
+        _one_of("on_session_lost", on_session_lost, ("resend", "trust"))
+        if bulk_msg_count:
+            raise ValueError(f"bulk_msg_count is {bulk_msg_count!r}: bundles are not available yet, it must be 0")
+        self.bulk_topic_rewrite = bulk_topic_rewrite
+        self.on_delivered: Callable[[PersistClient, int], object] | None = None
+        self.on_dropped: Callable[[PersistClient, int, str, str], object] | None = None
+        self.on_connection_up: Callable[[PersistClient, bool], object] | None = None
+        self.on_connection_down: Callable[[PersistClient, str], object] | None = None
+
+        self._sync = durability == "sync"
+        self._transport = PahoTransport(client_id, connect_timeout_ms, **paho_kwargs)
+        self.mqtt_client: paho.Client = self._transport.client
+        self._cache_lock = CacheLock(cache_path)
+        try:
+            self._store = FileStore(cache_path)
+            self._engine = Engine(
+                self._store,
+                self._transport,
+                _SystemRandom(),
+                _Events(self),
+                window=window,
+                window_qos2=window_qos2,
+                ack_timeout_ms=ack_timeout_ms,
+                connect_timeout_ms=connect_timeout_ms,
+                reconnect_delay_ms_min=reconnect_delay_ms_min,
+                reconnect_delay_ms_max=reconnect_delay_ms_max,
+                segment_bytes_max=segment_bytes_max,
+                session_marker=zlib.crc32(client_id.encode()),
+                trust_lost_session=on_session_lost == "trust",
+            )
+        except BaseException:
+            self._cache_lock.release()
+            raise
+        self._commits = GroupCommit(self._engine.spool, self._engine.journal, keep_failed=not self._sync)
+        self._drops: dict[int, tuple[str, str]] = {}
+        self._last_mid: int | None = None
+        self._progress = threading.Condition()
+        self._waiters = 0
+        self._thread: threading.Thread | None = None
+        self._new_address: tuple[str, int, dict[str, Any]] | None = None
+        self._stopped = False  # no more publishes
+        self._stop_by_ms: int | None = None  # the engine thread is to end
+        self._closed = threading.Event()
+        self._failure = ""
+        self._forked = False
+        process_events.watch(self)
+
+    # --- the seed's calls ---
+
+    def connect_async(self, mqtt_host: str, mqtt_port: int = 1883, **kwargs: Any) -> None:
+        """Begin to connect, and stay connected from now on. Returns at once, also when there is no broker.
+
+        ``kwargs`` are paho's (``keepalive``, ``bind_address``, ``properties``, ...). A second call changes the broker.
+        Raises ValueError for a host or port that cannot be.
+        """
+        self._check_alive()
+        check_address(mqtt_host, mqtt_port, kwargs.get("keepalive", 60))
+        if self._thread is None:
+            self._transport.configure(mqtt_host, mqtt_port, **kwargs)
+            self._thread = threading.Thread(target=self._run, name="persistmq", daemon=True)
+            self._thread.start()
+        else:
+            self._new_address = (mqtt_host, mqtt_port, kwargs)
+            self._transport.wake()
+
+    def publish(self, topic: str, payload: Payload = None, qos: int = 2, retain: bool = False) -> PublishInfo:
+        """Accept one message. With durability "sync" it is on storage when this returns.
+
+        Raises ValueError or TypeError (topic, payload, qos: nothing was written), StoreError (the disk: not accepted,
+        what was stored before is whole), ClientStopped.
+        """
+        if self._stopped or self._forked:
+            self._check_alive()
+        seq = self._commits.stage(topic, payload, qos, retain)
+        if self._sync:
+            self._commits.commit(seq)
+        self._transport.wake()
+        return PublishInfo(self, seq)
+
+    def get_status(self) -> dict[str, Any]:
+        """Where things stand. The accounts: accepted == delivered + expired + evicted + refused + damaged + waiting."""
+        engine = self._engine
+        with self._commits.lock:
+            accounts = engine.accounts()
+            staged = engine.spool.next_seq - engine.journal.end_seq
+        return {
+            "connected": engine.online(),
+            "last_mid": self._last_mid,
+            "cached_items": accounts["waiting"],
+            **accounts,
+            "staged": staged,
+            "in_flight": engine.delivery.under_way() if engine.online() else 0,
+            "repeated": engine.delivery.checkpoint.repeated,
+            "connections": engine.connections,
+            "down_reason": engine.down_reason,
+            "store_error": self._commits.store_error or engine.store_error or self._failure,
+            "damaged_bytes": engine.delivery.reader.damaged_bytes,
+        }
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait up to ``timeout`` seconds (None: without end) until all that was accepted is settled; True if it is."""
+        self._commits.commit_staged()
+        # With "sync" a number behind end_seq is an error that its caller has been told.
+        end_seq = self._engine.journal.end_seq if self._sync else self._engine.spool.next_seq
+        return self._wait(lambda: self._engine.delivery.window.cursor >= end_seq, timeout)
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """Accept no more; let handshakes that are under way end, within ``timeout`` seconds; store; disconnect.
+
+        What is not delivered stays in the cache for the next start (``flush`` waits for it). Safe to call twice.
+        """
+        self._stopped = True
+        if self._forked or self._closed.is_set():
+            return
+        if not self._commits.commit_staged():
+            logger.error("stopping with messages that could not be stored: %s", self._commits.store_error)
+        if self._thread is None:
+            self._close()
+            return
+        self._stop_by_ms = _now_ms() + int(timeout * 1000)
+        self._transport.wake()
+        if threading.current_thread() is not self._thread:
+            self._closed.wait()
+
+    def __enter__(self) -> "PersistClient":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    # --- for PublishInfo ---
+
+    def is_stored(self, seq: int) -> bool:
+        """See PublishInfo."""
+        return seq < self._engine.journal.end_seq
+
+    def wait_for_stored(self, seq: int, timeout: float | None) -> bool:
+        """See PublishInfo."""
+        return self._commits.commit(seq, timeout)
+
+    def is_published(self, seq: int) -> bool:
+        """See PublishInfo."""
+        window = self._engine.delivery.window
+        settled = window.state(seq) == DONE or seq < window.cursor
+        return settled and seq not in self._drops
+
+    def wait_for_publish(self, seq: int, timeout: float | None) -> bool:
+        """See PublishInfo."""
+        self._wait(lambda: self.is_published(seq) or seq in self._drops, timeout)
+        drop = self._drops.get(seq)
+        if drop is not None:
+            raise MessageDropped(seq, *drop)
+        return self.is_published(seq)
+
+    def drop_of(self, seq: int) -> "tuple[str, str] | None":
+        """(account, reason) of a message that will not be delivered; the last 10,000 of a process are remembered."""
+        return self._drops.get(seq)
+
+    # --- inside ---
+
+    def _check_alive(self) -> None:
+        if self._stopped:
+            raise ClientStopped("this client was stopped; make a new one on the same cache to go on")
+        if self._forked:
+            raise RuntimeError("this client belongs to the parent process; make one in the child, on another cache")
+
+    def _wait(self, done: Callable[[], bool], timeout: float | None) -> bool:
+        if done():
+            return True
+        if threading.current_thread() is self._thread:
+            raise RuntimeError("waiting for delivery in a callback: the engine's thread would wait for itself")
+        with self._progress:
+            self._waiters += 1
+            try:
+                return self._progress.wait_for(lambda: done() or self._closed.is_set(), timeout) and done()
+            finally:
+                self._waiters -= 1
+
+    def _run(self) -> None:
+        """The engine's thread."""
+        progress = self._engine.delivery.progress()
+        while True:
+            now_ms = _now_ms()
+            try:
+                if self._new_address is not None:
+                    (host, port, kwargs), self._new_address = self._new_address, None
+                    self._engine.reconnect(now_ms, "the broker's address was changed")
+                    self._transport.configure(host, port, **kwargs)
+                if self._commits.pending():
+                    self._commits.commit_staged()
+                delay_ms = self._engine.step(now_ms)
+                self._failure = ""
+            except Exception as failure:  # noqa: BLE001
+                # A bug, ours or a library's. Never a dead thread that nobody notices: say it, begin again.
+                logger.exception("the delivering side failed; it begins again")
+                self._failure = f"{type(failure).__name__}: {failure}"
+                delay_ms = 1000
+                self._engine.fail(now_ms, self._failure)
+            before, progress = progress, self._engine.delivery.progress()
+            if before != progress and self._waiters:
+                with self._progress:
+                    self._progress.notify_all()
+            if self._stop_by_ms is not None:
+                self._engine.draining = True
+                if self._engine.quiet() or now_ms >= self._stop_by_ms:
+                    break
+                delay_ms = min(delay_ms, self._stop_by_ms - now_ms)
+            if not self._commits.pending():
+                self._transport.wait(delay_ms, self._engine.wants_to_write())
+        self._close()
+
+    def _close(self) -> None:
+        self._engine.close()
+        self._transport.release()
+        self._store.close()
+        self._cache_lock.release()
+        self._closed.set()
+        with self._progress:
+            self._progress.notify_all()
+
+    def _at_fork(self) -> None:
+        """In the child: threads and the lock did not come along."""
+        self._forked = True
+
+    def _at_exit(self) -> None:
+        """The process ends without stop(): what was accepted is stored, the broker is told good-bye."""
+        self.stop(timeout=0)
+
+    def _dropped(self, seq: int, account: str, reason_code: int) -> None:
+        words = reason_words(reason_code) if account == "refused" else "its bytes on storage were damaged"
+        if len(self._drops) >= _DROPS_KEPT:
+            self._drops.pop(next(iter(self._drops)))
+        self._drops[seq] = (account, words)
+        logger.warning("message %d was %s: %s", seq, account, words)
+        self._tell(self.on_dropped, seq, account, words)
+
+    def _tell(self, callback: Callable[..., object] | None, *arguments: object) -> None:
+        if callback is None:
+            return
+        try:
+            callback(self, *arguments)
+        except Exception:  # noqa: BLE001 - whatever it is, the messages behind it go on
+            logger.exception("an exception in a callback of the application")
+
+
+class _Events(Listener):
+    """Passes on what the engine tells."""
+
+    def __init__(self, client: PersistClient) -> None:
+        self._client = client
+
+    def delivered(self, seq: int) -> None:
+        self._client._last_mid = packet_id(seq)
+        if self._client.on_delivered is not None:
+            self._client._tell(self._client.on_delivered, seq)
+
+    def dropped(self, seq: int, account: str, reason_code: int) -> None:
+        self._client._dropped(seq, account, reason_code)
+
+    def connected(self, session_present: bool) -> None:
+        logger.info("connected, session %s", "resumed" if session_present else "new")
+        self._client._tell(self._client.on_connection_up, session_present)
+
+    def disconnected(self, reason: str) -> None:
+        logger.info("disconnected: %s", reason)
+        self._client._tell(self._client.on_connection_down, reason)
+
+
+def _now_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
+
+
+def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {value!r}")

@@ -1,0 +1,61 @@
+"""What ``publish()`` returns: paho's shape, and two things that paho does not have, ``seq`` and being stored."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from persistmq_core.packets import packet_id
+
+if TYPE_CHECKING:
+    from .client import PersistClient
+
+MQTT_ERR_SUCCESS = 0
+MQTT_ERR_UNKNOWN = 13  # paho's number, for a message that will not be delivered
+
+
+class PublishInfo:
+    """One accepted message. Unpacks as ``(rc, mid)`` like paho's ``MQTTMessageInfo``."""
+
+    __slots__ = ("_client", "seq")
+
+    def __init__(self, client: "PersistClient", seq: int) -> None:
+        self._client = client
+        self.seq = seq
+        """The number of the message in this cache: never repeated, also after a restart."""
+
+    @property
+    def mid(self) -> int:
+        """The packet identifier on the wire, 1..60000."""
+        return packet_id(self.seq)
+
+    @property
+    def rc(self) -> int:
+        """0, or 13 (MQTT_ERR_UNKNOWN) once the message is known to be undeliverable."""
+        return MQTT_ERR_UNKNOWN if self._client.drop_of(self.seq) else MQTT_ERR_SUCCESS
+
+    def is_stored(self) -> bool:
+        """True if it survives a power cut. Always so after ``publish()`` with durability "sync"."""
+        return self._client.is_stored(self.seq)
+
+    def wait_for_stored(self, timeout: float | None = None) -> bool:
+        """Wait up to ``timeout`` seconds (None: without end) until it is stored; True if it is."""
+        return self._client.wait_for_stored(self.seq, timeout)
+
+    def is_published(self) -> bool:
+        """True if the broker has acknowledged it (QoS 0: if the connection has taken it)."""
+        return self._client.is_published(self.seq)
+
+    def wait_for_publish(self, timeout: float | None = None) -> bool:
+        """Wait up to ``timeout`` seconds (None: without end) until it is delivered; True if it is.
+
+        Raises MessageDropped if the broker refused it or its bytes were damaged.
+        """
+        return self._client.wait_for_publish(self.seq, timeout)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter((self.rc, self.mid))
+
+    def __getitem__(self, index: int) -> int:
+        return (self.rc, self.mid)[index]
+
+    def __repr__(self) -> str:
+        return f"PublishInfo(seq={self.seq}, rc={self.rc}, mid={self.mid})"
