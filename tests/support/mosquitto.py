@@ -60,8 +60,9 @@ class Mosquitto:
     """One broker process. It is stopped, and its files are removed, when the ``with`` block ends.
 
     ``persistence_dir`` makes it keep sessions there (saved on SIGTERM; a killed Mosquitto forgets). ``config_lines``
-    are added to the configuration as they are; a line that starts with ``listener`` replaces the plain listener when
-    ``listener=False``. ``default_config=True`` leaves Mosquitto's own limits in place (20 in flight, 1000 queued).
+    are added behind the plain listener as they are: those before the first that starts with ``listener`` belong to it
+    (``cafile``). A websocket listener must be such a second one: alone, Mosquitto 2.0.11 does not start with it.
+    ``default_config=True`` leaves Mosquitto's own limits in place (20 in flight, 1000 queued).
     """
 
     host = HOST
@@ -123,7 +124,7 @@ class Mosquitto:
             if self._answers():
                 self._port_is_fixed = True  # a restart comes back where clients look for it
                 return self
-            self._end(signal.SIGKILL)
+            self.kill()
             if self._port_is_fixed:
                 if attempt == 4:
                     break
@@ -205,9 +206,12 @@ class Mosquitto:
 
     def _speaks_plain_mqtt(self) -> bool:
         # A refused CONNECT is an answer too; TLS and websocket listeners answer nothing to plain MQTT.
-        return self._listener and not any(
-            line.startswith(("certfile", "protocol websockets")) for line in self._config_lines
-        )
+        for line in self._config_lines:
+            if line.startswith("listener"):
+                break  # what follows is about another one
+            if line.startswith(("certfile", "protocol websockets")):
+                return False
+        return self._listener
 
     def _end(self, signal_number: int) -> None:
         process, self._process = self._process, None

@@ -1,0 +1,61 @@
+"""What may be asked of a connection, checked where it is asked: later there is nobody to tell."""
+
+import copy
+from typing import Any
+
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+_SESSION_EXPIRY_S_MAX = 0xFFFFFFFF  # 5.0, 3.1.2.11.2: never
+_KEEPALIVE_S_MAX = 65535
+
+
+def client_options(client_id: str, paho_kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Arguments for paho's Client. Raises TypeError or ValueError for what a durable publisher cannot have."""
+    if not isinstance(client_id, str):
+        raise TypeError("client_id is a string, not %s" % type(client_id).__name__)
+    if not 0 < len(client_id.encode()) <= 65535:
+        raise ValueError("client_id has %d bytes, it must have 1 to 65535" % len(client_id.encode()))
+    if paho_kwargs.get("clean_session"):
+        raise ValueError("clean_session=True: the broker would forget what it has of a message when the link drops")
+    if paho_kwargs.get("reconnect_on_failure"):
+        raise ValueError("reconnect_on_failure=True: PersistMQ reconnects by itself")
+    options: dict[str, Any] = {
+        "callback_api_version": CallbackAPIVersion.VERSION2,
+        "protocol": MQTTProtocolVersion.MQTTv311,
+    }
+    options |= paho_kwargs
+    # False also keeps paho from going back to MQTT 3.1 by itself.
+    options |= {"client_id": client_id, "reconnect_on_failure": False}
+    options["clean_session"] = None if options["protocol"] == MQTTProtocolVersion.MQTTv5 else False
+    return options
+
+
+def check_address(host: object, port: object, keepalive: object) -> None:
+    """Raises TypeError or ValueError."""
+    if not isinstance(host, str):
+        raise TypeError("host is a string, not %s" % type(host).__name__)
+    if not host or host != host.strip() or "://" in host:
+        raise ValueError("host is a name or an address, not %r" % host)
+    _check_number("port", port, 1, 65535)
+    _check_number("keepalive (seconds)", keepalive, 0, _KEEPALIVE_S_MAX)
+
+
+def session_properties(properties: Properties | None) -> Properties:
+    """CONNECT properties of MQTT 5 that ask for a session that outlives the connection, as far as the user did not."""
+    asked: Properties = (
+        Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        if properties is None
+        else copy.deepcopy(properties)  # not the user's own: it may serve elsewhere
+    )
+    if not hasattr(asked, "SessionExpiryInterval"):
+        asked.SessionExpiryInterval = _SESSION_EXPIRY_S_MAX
+    return asked
+
+
+def _check_number(what: str, number: object, least: int, most: int) -> None:
+    if not isinstance(number, int) or isinstance(number, bool):
+        raise TypeError("%s is a whole number, not %r" % (what, number))
+    if not least <= number <= most:
+        raise ValueError("%s is %d, it must be from %d to %d" % (what, number, least, most))
