@@ -15,9 +15,9 @@ NAMES = ("checkpoint.0", "checkpoint.1")
 
 # magic, disk version, session known, window places, generation, cache id, session marker, repeated
 _HEADER = "<4sBBHIIII"
-_NUMBERS = "<QQQQQQQ"  # cursor, then the accounts
+_NUMBERS = "<QQQQQQQQ"  # cursor, sent bound, then the accounts
 _NUMBERS_AT = const(24)
-_PLACES_AT = const(80)
+_PLACES_AT = const(88)
 _MAGIC = b"PMQC"
 
 # Two bits for each place of the window.
@@ -36,6 +36,7 @@ class Checkpoint:
         self.session_known = False  # the broker's session for session_marker is ours to resume
         self.session_marker = 0
         self.cursor = SEQ_FIRST  # all sequence numbers before it are settled
+        self.sent_bound = SEQ_FIRST  # no number from here on can have been on the wire: a save comes first
         self.delivered = 0
         self.expired = 0
         self.evicted = 0
@@ -70,6 +71,7 @@ class Checkpoint:
             out,
             _NUMBERS_AT,
             self.cursor,
+            self.sent_bound,
             self.delivered,
             self.expired,
             self.evicted,
@@ -102,6 +104,7 @@ def decode(content: "bytes | bytearray") -> "Checkpoint | None":
     state.repeated = repeated
     (
         state.cursor,
+        state.sent_bound,
         state.delivered,
         state.expired,
         state.evicted,

@@ -72,8 +72,9 @@ class Delivery:
         self._read_bytes = read_bytes
         self._durable_cursor = 0
         self._next = self.window.cursor  # the walk: everything before it is sent in this connection, or settled
-        # After a restart nobody knows what was sent; nothing beyond the window was.
-        self._sent_end = self.window.cursor + self.window.span if found.checkpoint.session_known else 0
+        # After a restart nobody knows what was sent, but nothing beyond the bound was.
+        self._sent_end = self._sent_bound = found.checkpoint.sent_bound
+        self._bound_reached = False  # a save must move it before more is sent
         self._dup_end = 0  # numbers before it go with DUP: they may have been sent in this session before
         self._received: list[int] = []  # PUBREC came, not on storage yet, in order of arrival
         self._release: list[int] = []  # on storage, PUBREL to be sent, in that order (4.6)
@@ -166,17 +167,21 @@ class Delivery:
     # --- storage ---
 
     def must_save(self) -> bool:
-        """Something waits for a checkpoint: a PUBREL, or a dead letter."""
-        return bool(self._received or self._refused)
+        """Something waits for a checkpoint: a PUBREL, a dead letter, or numbers beyond the bound."""
+        return bool(self._received or self._refused or self._bound_reached)
 
     def save(self) -> None:
         """Park what was refused, then make cursor, window and accounts durable. Raises OSError."""
         self._park()
         state = self.checkpoint
         state.cursor = self.window.cursor
+        # Twice the window, so that acknowledgements that may be stored late do not force a save each.
+        state.sent_bound = max(self._sent_end, state.cursor + 2 * self.window.span)
         self.window.store(state.places)
         checkpoints.save(self._store, state)
         self._durable_cursor = state.cursor
+        self._sent_bound = state.sent_bound
+        self._bound_reached = False
         self.unsaved = False
         for seq in self._received:
             self.window.move(seq, STORED)
@@ -207,9 +212,11 @@ class Delivery:
     def _fetch(self, seq: int) -> "Record | None":
         """Read one record again, away from the walk."""
         reader = JournalReader(self._store, self.checkpoint.cache_id, self._read_bytes)
-        if reader.peek(seq, self._journal.end_seq, self._journal.active_seq) == MESSAGE:
-            return reader.record
-        return None
+        return reader.record if self._peek(reader, seq) == MESSAGE else None
+
+    def _peek(self, reader: JournalReader, seq: int) -> int:
+        journal = self._journal
+        return reader.peek(seq, journal.end_seq, journal.active_seq, journal.skipped)
 
     # --- sending ---
 
@@ -259,13 +266,16 @@ class Delivery:
             elif state == WAITING:
                 if not publish or window.in_flight() >= in_flight_max:
                     break
-                found = self.reader.peek(seq, self._journal.end_seq, self._journal.active_seq)
+                found = self._peek(self.reader, seq)
                 if found == GAP:
                     if not self._settle_gap(seq):
                         break
                     continue
                 record = self.reader.record
                 if found != MESSAGE or record is None:
+                    break
+                if seq >= self._sent_bound:
+                    self._bound_reached = True
                     break
                 if record.qos == 2 and window.unreleased() >= min(self.limit_qos2, in_flight_max):
                     break

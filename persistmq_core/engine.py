@@ -174,7 +174,7 @@ class Engine:
             self._storage(self._retry_at, self.delivery.save)
 
     def reconnect(self, now_ms: int, reason: str) -> None:
-        """End the connection or the attempt at one, and begin another at the next step (the broker's address is new)."""
+        """End the connection, or the attempt at one, and begin another at the next step: the broker is a new one."""
         self._end(now_ms, reason)
         self._retry_at = now_ms
 

@@ -37,6 +37,7 @@ class Journal:
         self._name = ""  # of the segment that grows; "" when it is sealed
         self._bytes = 0
         self._written = (0, 0)  # active_seq and skipped as they will be at commit
+        self._litter = ""  # a new segment that failed and could not be removed
 
     def resume(self, end_seq: int, skipped: int, name: str, first_seq: int, size: int) -> None:
         """Go on where recovery found the end. ``name`` is "" if the last segment must not grow."""
@@ -49,6 +50,7 @@ class Journal:
 
     def write(self, frames: bytes, first_seq: int) -> None:
         """Append whole frames and sync them. On OSError the segment is sealed and nothing of it counts."""
+        self._discard(self._litter)
         grown = self._bytes + len(frames)
         if self._name and (grown <= self._segment_bytes_max or self._bytes == HEADER_BYTES):
             name = self._name
@@ -62,7 +64,11 @@ class Journal:
             self._store.sync(name)
         except OSError:
             if name != self._name:
-                self._discard(name)
+                self._litter = name
+                try:
+                    self._discard(name)
+                except OSError:
+                    pass  # and again before the next one is made
             self._name = ""
             raise
         if name != self._name:
@@ -76,12 +82,11 @@ class Journal:
         self.end_seq = end_seq
 
     def _discard(self, name: str) -> None:
-        # A new segment of which nothing was accepted. If it stays, its records are an ambiguous commit: they were
-        # never reported as stored, and are delivered if they are found whole at the next start.
-        try:
+        # A new segment of which nothing was accepted. If it comes back after a power cut, the headers that follow say
+        # that its numbers do not count.
+        if name and name in self._store.list(JOURNAL):
             self._store.remove(name)
-        except OSError:
-            pass
+        self._litter = ""
 
 
 class JournalReader:
@@ -110,17 +115,18 @@ class JournalReader:
         """The next peek() may ask for an earlier number."""
         self._reader = None
 
-    def peek(self, seq: int, end_seq: int, active_seq: int) -> int:
+    def peek(self, seq: int, end_seq: int, active_seq: int, skipped: int) -> int:
         """Look for the record ``seq``: MESSAGE (see ``record``), GAP (it is not there; see ``gap_end``) or NOTHING yet.
 
-        Numbers asked for must not fall without rewind(). Raises OSError; then it may be asked again.
+        The other arguments are the journal's. Numbers asked for must not fall without rewind(). Raises OSError; then it
+        may be asked again.
         """
         while seq < end_seq:
             reader = self._reader
             if reader is None:
                 self._enter(seq, active_seq)
                 if self._reader is None:
-                    return self._gap(end_seq, -1)
+                    return self._gap(end_seq, skipped)
                 continue
             if self._limit == 0 and reader.first_seq != active_seq:
                 self._seal()
@@ -139,7 +145,7 @@ class JournalReader:
             if seq < limit:
                 self._note_damage(reader.damaged_bytes + reader.tail_bytes)
             if self._index + 1 == len(self._segments):
-                return self._gap(end_seq, -1)
+                return self._gap(end_seq, skipped)
             if seq < self._segments[self._index + 1][0]:
                 return self._gap_before(self._index + 1)
             self._reader = None

@@ -38,7 +38,7 @@ def recover(store: Store, span: int, random: Random, read_bytes: int = READ_BYTE
         unknown = False
     if len(state.places) < span:
         state.places = state.places + bytearray(span - len(state.places))
-    segments = _adopt(store, files, state.cache_id)
+    segments = _without_litter(store, _adopt(store, files, state.cache_id), state.cache_id, read_bytes)
     found = Recovered(state)
     reader = _last(store, segments, state.cache_id, read_bytes)
     if unknown and segments:
@@ -61,7 +61,7 @@ def recover(store: Store, span: int, random: Random, read_bytes: int = READ_BYTE
     if reader is not None:
         _keep_clear_of_the_wire(found, reader.tail_bytes)
     elif state.session_known:
-        _keep_clear_of_the_wire(found, READ_BYTES)  # the journal is gone: whatever it held may have been sent
+        _keep_clear_of_the_wire(found, 1 << 30)  # the journal is gone: whatever it held may have been sent
     return found
 
 
@@ -123,35 +123,48 @@ def _adopt(store: Store, files: "list[tuple[int, int, int, str]]", cache_id: int
     return kept
 
 
+def _without_litter(
+    store: Store, segments: "list[tuple[int, int, str]]", cache_id: int, read_bytes: int
+) -> "list[tuple[int, int, str]]":
+    """Put segments out of the way that hold nothing whole, not even a header: the power failed while one was made."""
+    kept = []
+    for first_seq, skipped, name in segments:
+        if skipped < 0:
+            try:
+                empty = SegmentReader(store, name, first_seq, cache_id, read_bytes).next() != RECORD
+            except OSError:
+                empty = False
+            if empty:
+                if _is_blank(store, name, read_bytes):
+                    store.remove(name)
+                else:
+                    quarantine(store, name)
+                continue
+        kept.append((first_seq, skipped, name))
+    return kept
+
+
 def _last(
     store: Store, segments: "list[tuple[int, int, str]]", cache_id: int, read_bytes: int
 ) -> "SegmentReader | None":
-    """Read the last segment to its end; one that holds nothing whole, not even its header, is put out of the way."""
-    while segments:
-        first_seq, skipped, name = segments[-1]
-        reader = SegmentReader(store, name, first_seq, cache_id, read_bytes)
-        try:
-            while reader.next() == RECORD:
-                pass
-        except OSError:
-            return reader  # what lies behind the bad place is damage, found and reported when it is delivered
-        if reader.damaged_bytes and not name.endswith(".bad"):
-            name = segment_name(first_seq, cache_id, "bad")
-            store.move(reader.name, name)
-            reader.name = name
-            segments[-1] = (first_seq, skipped, name)
-        if reader.end_seq > first_seq or skipped >= 0:
-            return reader
-        # Power was cut while the file was being made, or it is no journal at all.
-        if _is_empty(store, name, read_bytes):
-            store.remove(name)
-        else:
-            quarantine(store, name)
-        segments.pop()
-    return None
+    """Read the last segment to its end."""
+    if not segments:
+        return None
+    first_seq, skipped, name = segments[-1]
+    reader = SegmentReader(store, name, first_seq, cache_id, read_bytes)
+    try:
+        while reader.next() == RECORD:
+            pass
+    except OSError:
+        reader.tail_bytes = store.size(name) - reader.end_offset  # nobody knows what stands behind the bad place
+    if reader.damaged_bytes and not name.endswith(".bad"):
+        reader.name = segment_name(first_seq, cache_id, "bad")
+        store.move(name, reader.name)
+        segments[-1] = (first_seq, skipped, reader.name)
+    return reader
 
 
-def _is_empty(store: Store, name: str, read_bytes: int) -> bool:
+def _is_blank(store: Store, name: str, read_bytes: int) -> bool:
     buffer = bytearray(read_bytes)
     offset = 0
     while True:
@@ -182,11 +195,11 @@ def _keep_clear_of_the_wire(found: Recovered, tail_bytes: int) -> None:
     """Law 4: a number that may have been on the wire is never given again, whatever became of its record.
 
     A tail that does not read is most often a write that power cut short, of numbers that were never sent. It may be
-    damage as well, so as many numbers as may have stood there are skipped, as far as the window could have sent them.
+    damage as well, so as many numbers as may have stood there are skipped, as far as any can have been sent.
     """
     state = found.checkpoint
     span = len(state.places)
-    sent_end = state.cursor + span
+    sent_end = state.sent_bound
     known_end = state.cursor
     for index in range(span):
         if state.places[index] != PLACE_WAITING:
