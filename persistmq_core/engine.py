@@ -310,9 +310,9 @@ class Engine:
 
     def _send(self, now_ms: int) -> bool:
         """True if there may be more to send at once."""
-        if self.delivery.must_save() and not self._storage(now_ms, self.delivery.save):
-            return False
         if not self._pass_on(now_ms):
+            return False
+        if self.delivery.must_save() and not self._storage(now_ms, self.delivery.save):
             return False
         limit = 1 if self._probing else self.delivery.limit
         if self._transport.protocol == 5:

@@ -121,6 +121,14 @@ class JournalReader:
         The other arguments are the journal's. Numbers asked for must not fall without rewind(). Raises OSError; then it
         may be asked again.
         """
+        try:
+            return self._peek(seq, end_seq, active_seq, skipped)
+        except OSError:
+            self._segments = []  # a segment that was being made and failed may be gone by now
+            self._reader = None
+            raise
+
+    def _peek(self, seq: int, end_seq: int, active_seq: int, skipped: int) -> int:
         while seq < end_seq:
             reader = self._reader
             if reader is None:

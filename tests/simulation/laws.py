@@ -125,7 +125,7 @@ class Laws:
                 continue
             end_seq = self._segments[index + 1]
             if state is None or state.cursor < end_seq:
-                raise LawBroken("5: segment %d is gone, the checkpoint stands at %r" % (first_seq, state and state.cursor))
+                raise LawBroken("5: segment %d is gone, the checkpoint says %r" % (first_seq, state and state.cursor))
         self._segments = now
 
     def forget_segments(self) -> None:

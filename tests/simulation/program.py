@@ -145,7 +145,7 @@ class Program:
         if self.engine.connections != connections and self.loss_unseen:
             self.loss_unseen = False
             if self.transport.session_present:
-                self.excused = set([bytes(message[1]) for message in self.broker.forgotten])
+                self.excused = {bytes(message[1]) for message in self.broker.forgotten}
         self.events += 1
         due_ms = self.transport.next_due_ms()
         if due_ms is not None:
@@ -195,8 +195,8 @@ class Program:
         action = rng.pick(("restart", "forget", "away", "back", "refuse", "accept"))
         self.note("broker: " + action)
         if action in ("restart", "forget"):
-            # A CONNACK with session present 0 that never arrives hides the loss: the next one says 1 of an empty session.
-            # MQTT has no remedy for that; what had its PUBREC and no PUBCOMP is then lost.
+            # A CONNACK with session present 0 that never arrives hides the loss: the next one says 1, of an empty
+            # session. MQTT has no remedy for that; what had its PUBREC and no PUBCOMP is then lost.
             self.laws.sessions_lost = self.laws.sessions_lost or action == "forget"
             self.loss_unseen = self.loss_unseen or action == "forget"
             self.broker.restart(action == "restart")
@@ -216,7 +216,7 @@ class Program:
             self.act(self.drain)
             self.judge()
         except LawBroken as broken:
-            raise LawBroken("%s\nseed %d, after:\n%s" % (broken, self.seed, "\n".join(self.trace[-40:])))
+            raise LawBroken("%s\nseed %d, after:\n%s" % (broken, self.seed, "\n".join(self.trace[-40:]))) from broken
         return self
 
     def act(self, action: "object") -> None:
@@ -263,8 +263,6 @@ class Program:
         last = [-1, -1, -1]
         numbers = {message.payload: index for index, message in enumerate(self.messages)}
         for topic, payload, qos, _ in self.broker.deliveries:
-            topic = topic if isinstance(topic, str) else topic.decode()
-            payload = bytes(payload)
             number = numbers.get(payload, -1)
             if number < 0 or self.messages[number].topic != topic or self.messages[number].qos != qos:
                 raise LawBroken("6: delivered and never published: %r" % ((topic, payload, qos),))

@@ -68,8 +68,9 @@ class PersistClient:
         connect_timeout_ms: for TCP, TLS and CONNACK together.
         reconnect_delay_ms_min, reconnect_delay_ms_max: between attempts, with jitter.
         segment_bytes_max: size of one file of the journal.
-        on_session_lost: "resend" what was in flight when the broker lost its session (may give duplicates, never a loss),
-            or "trust" that it has what it acknowledged with PUBREC.
+        on_session_lost: what becomes of messages in flight when the broker says that it lost its session. "resend": they
+            are sent again as new, which may give duplicates. "trust": those that it answered with PUBREC are taken as
+            delivered, the others are sent again.
         paho_kwargs: for ``paho.mqtt.client.Client``, e.g. ``protocol=MQTTv5``, ``transport="websockets"``.
 
     Attributes:
@@ -82,8 +83,8 @@ class PersistClient:
             All four are called from the engine's thread: they must return soon and may publish.
 
     Raises:
-        ValueError, TypeError: a parameter that cannot be. CacheInUse: another process has the cache. FormatError: a cache
-        of a newer version, left untouched. OSError: the directory cannot be used.
+        ValueError, TypeError: a parameter that cannot be. CacheInUse: another process has the cache. FormatError: a
+        cache of a newer version, left untouched. OSError: the directory cannot be used.
     """
 
     def __init__(
