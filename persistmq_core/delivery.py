@@ -284,6 +284,7 @@ class Delivery:
                     self.refuse(seq, reason)
                 else:
                     window.move(seq, SEND_0 + record.qos)
+                    self._sent_end = max(self._sent_end, seq + 1)
                     if record.qos == 0:
                         self._handed.append(seq)
                     packets.publish(
@@ -297,7 +298,6 @@ class Delivery:
                         mqtt5,
                     )
             self._next = seq + 1
-        self._sent_end = max(self._sent_end, self._next)
 
     def _settle_gap(self, seq: int) -> bool:
         """Numbers from ``seq`` on have no record: lost ones, then skipped ones. False if the window has no room yet."""

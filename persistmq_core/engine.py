@@ -38,7 +38,7 @@ _ONLINE = const(2)
 
 _IDLE_MS = const(60000)  # the longest that step() says nothing will be due
 # DISCONNECT reason codes (5.0, 3.14.2.1) that speak of the connection or the server, never of a message.
-_NOT_THE_MESSAGE = (0x00, 0x04, 0x87, 0x88, 0x89, 0x8B, 0x8D, 0x8E, 0x96, 0x97, 0x98, 0x9C, 0x9D, 0x9F, 0xA0)
+_NOT_THE_MESSAGE = (0x04, 0x87, 0x88, 0x89, 0x8B, 0x8D, 0x8E, 0x96, 0x97, 0x98, 0x9C, 0x9D, 0x9F, 0xA0)
 
 
 class Engine:
@@ -171,7 +171,10 @@ class Engine:
         self.draining = True
         self._end_delivery()
         if self.delivery.unsaved or self.delivery.must_save():
-            self._storage(self._retry_at, self.delivery.save)
+            try:
+                self.delivery.save()
+            except OSError as failure:
+                self.store_error = str(failure)
 
     def reconnect(self, now_ms: int, reason: str) -> None:
         """End the connection, or the attempt at one, and begin another at the next step: the broker is a new one."""
@@ -225,7 +228,7 @@ class Engine:
             known, marker = state.session_known, state.session_marker
             state.session_known = True
             state.session_marker = self._session_marker
-            if not self._storage(now_ms, delivery.save):
+            if not self._save(now_ms):
                 state.session_known, state.session_marker = known, marker
                 self._end(now_ms, "the cache cannot be written: %s" % self.store_error)
                 return
@@ -251,7 +254,7 @@ class Engine:
     def _ended(self, now_ms: int) -> None:
         """The transport says that it is down."""
         transport = self._transport
-        if self._phase == _ONLINE and transport.dropped and transport.reason_code not in _NOT_THE_MESSAGE[1:]:
+        if self._phase == _ONLINE and transport.dropped and transport.reason_code not in _NOT_THE_MESSAGE:
             self._suspect()
         self._close_phase(now_ms, transport.reason, transport.refused)
 
@@ -312,14 +315,19 @@ class Engine:
         """True if there may be more to send at once."""
         if not self._pass_on(now_ms):
             return False
-        if self.delivery.must_save() and not self._storage(now_ms, self.delivery.save):
+        if self.delivery.must_save() and not self._save(now_ms):
+            return False
+        if self._disk_rests(now_ms):
             return False
         limit = 1 if self._probing else self.delivery.limit
         if self._transport.protocol == 5:
             limit = min(limit, self._transport.receive_maximum)
         out = bytearray()
-        if not self._storage(now_ms, lambda: self.delivery.fill(out, self._transport, limit, not self.draining)):
-            pass  # what it had put into out before the disk failed is marked as sent, so it goes out
+        try:
+            self.delivery.fill(out, self._transport, limit, not self.draining)
+            self.store_error = ""
+        except OSError as failure:
+            self._disk_failed(now_ms, failure)  # what stands in out is marked as sent, so it goes out
         if not out:
             return False
         self._sent = True
@@ -352,17 +360,27 @@ class Engine:
 
     # --- storage ---
 
-    def _storage(self, now_ms: int, action: "object") -> bool:
-        """Run what touches storage on the delivering side; keep a failure in ``store_error`` and try again later."""
-        if self.store_error and now_ms < self._store_retry_at:
+    def _disk_rests(self, now_ms: int) -> bool:
+        """After a failure the delivering side leaves the disk alone for a while."""
+        return bool(self.store_error) and now_ms < self._store_retry_at
+
+    def _disk_failed(self, now_ms: int, failure: OSError) -> None:
+        self.store_error = str(failure) or "OSError"
+        self._store_retry_at = now_ms + STORE_RETRY_MS
+
+    def _save(self, now_ms: int) -> bool:
+        if self._disk_rests(now_ms):
             return False
         try:
-            action()  # type: ignore[operator]
+            self.delivery.save()
         except OSError as failure:
-            self.store_error = str(failure) or "OSError"
-            self._store_retry_at = now_ms + STORE_RETRY_MS
+            self._disk_failed(now_ms, failure)
             return False
         self.store_error = ""
+        try:
+            self.delivery.reclaim()
+        except OSError as failure:
+            self._disk_failed(now_ms, failure)  # tried again with the next save
         return True
 
     def _save_if_due(self, now_ms: int) -> None:
@@ -371,9 +389,8 @@ class Engine:
             return
         if self._unsaved_since < 0:
             self._unsaved_since = now_ms
-        if now_ms - self._unsaved_since >= self._checkpoint_delay_ms and self._storage(now_ms, self.delivery.save):
+        if now_ms - self._unsaved_since >= self._checkpoint_delay_ms and self._save(now_ms):
             self._unsaved_since = -1
-            self._storage(now_ms, self.delivery.reclaim)
 
     def _next_due(self, now_ms: int) -> int:
         due = _IDLE_MS

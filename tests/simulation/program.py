@@ -169,7 +169,7 @@ class Program:
         elif kind == "disk":
             call, errno, short = rng.pick(
                 (("append", ENOSPC, 0), ("append", ENOSPC, 17), ("sync", EIO, 0), ("replace", ENOSPC, 0),
-                 ("replace", EIO, 9), ("remove", EIO, 0))
+                 ("replace", EIO, 9), ("remove", EIO, 0), ("read", EIO, 0))
             )  # fmt: skip
             self.store.fail_next(call, errno, short=short, times=rng.pick((1, 1, 2)))
             self.note("%s will fail" % call)

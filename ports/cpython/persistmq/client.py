@@ -68,9 +68,9 @@ class PersistClient:
         connect_timeout_ms: for TCP, TLS and CONNACK together.
         reconnect_delay_ms_min, reconnect_delay_ms_max: between attempts, with jitter.
         segment_bytes_max: size of one file of the journal.
-        on_session_lost: what becomes of messages in flight when the broker says that it lost its session. "resend": they
-            are sent again as new, which may give duplicates. "trust": those that it answered with PUBREC are taken as
-            delivered, the others are sent again.
+        on_session_lost: what becomes of messages in flight when the broker lost its session. "resend": they are sent
+            again as new, which may give duplicates. "trust": those that it answered with PUBREC count as delivered, the
+            others are sent again.
         paho_kwargs: for ``paho.mqtt.client.Client``, e.g. ``protocol=MQTTv5``, ``transport="websockets"``.
 
     Attributes:
