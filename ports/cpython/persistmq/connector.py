@@ -17,6 +17,7 @@ class Connector:
         self._lock = threading.Lock()
         self._socket: Any = None
         self._is_cancelled = False
+        self._is_done = False
         self._started_s = time.monotonic()
         self.reason = ""  # why there is no socket
         self.refused = False  # and whether a person must act
@@ -29,7 +30,7 @@ class Connector:
 
     @property
     def is_running(self) -> bool:
-        return self._thread.is_alive()
+        return not self._is_done
 
     @property
     def age_s(self) -> int:
@@ -76,6 +77,7 @@ class Connector:
                 self._socket, sock = sock, None
         if sock is not None:
             sock.close()
+        self._is_done = True
         self._finished()
 
 

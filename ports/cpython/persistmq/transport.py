@@ -234,7 +234,9 @@ class PahoTransport(Transport):
         try:
             return self.client.handle(first_byte, body)
         except (OSError, *DECODE_ERRORS):
-            raise
+            if self._state != DOWN:  # else it is the last packet, and its own reason was read already
+                raise
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
         except Exception:  # noqa: BLE001 - while paho logs a callback's error, e.g. a callback without __name__
             # To close for it would be a circle: the broker sends the same message again after the reconnect.
             _log.exception("an error in the MQTT library, at a packet of type %d", first_byte >> 4)
