@@ -1,6 +1,7 @@
 """The life and the deaths of the publisher process, seen from the demo."""
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -35,6 +36,7 @@ class Device:
     def start(self) -> None:
         """The next life goes on after the last reading in the ledger."""
         self.life += 1
+        self.drained = False
         ledger = self.ledger()
         first = ledger[-1][1] + 1 if ledger else 1
         with open(self._log, "ab") as log:
@@ -52,6 +54,7 @@ class Device:
 
     def kill(self) -> None:
         """SIGKILL: no goodbye, no clean-up."""
+        self.check()
         self.close()
         self.kills += 1
 
@@ -62,6 +65,16 @@ class Device:
 
     def is_alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
+
+    def check(self) -> None:
+        """It may end only when it is killed, or when all is delivered."""
+        if self._process is None or self._process.poll() is None:
+            return
+        if self._reader:
+            self._reader.join()  # its last status may still be on the way
+        if self._process.returncode != -signal.SIGKILL and (self._process.returncode or not self.drained):
+            words = "\n".join(self._log.read_text(errors="replace").splitlines()[-8:])
+            raise SystemExit(f"The publisher ended by itself. Its last words:\n{words}")
 
     def close(self) -> None:
         if self._process:
@@ -76,9 +89,6 @@ class Device:
 
     def accepted(self) -> int:
         return self._ledger.read_bytes().count(b"\n")
-
-    def last_words(self) -> str:
-        return "\n".join(self._log.read_text(errors="replace").splitlines()[-8:])
 
     def _read(self, process: "subprocess.Popen[str]") -> None:
         assert process.stdout

@@ -133,6 +133,7 @@ class Demo:
             time.sleep(min(0.05, left))
 
     def look(self) -> None:
+        self.device.check()
         waiting = self.device.status.get("waiting", 0)
         alive = self.device.is_alive()
         state = f"waiting {waiting}, broker {self.broker.state}, publisher {'up' if alive else 'down'}"
@@ -149,8 +150,6 @@ class Demo:
                 seen, moved = counts, time.monotonic()
             if self.device.drained and counts[1] >= counts[0]:
                 break
-            if not self.device.drained and not self.device.is_alive():
-                raise SystemExit(f"The publisher ended by itself. Its last words:\n{self.device.last_words()}")
             if not asked and counts[0] < self.messages and time.monotonic() > publish_until:
                 asked = True
                 self.device.finish()
@@ -218,6 +217,7 @@ def play() -> None:
         demo.view.console.print(f"Broker: {mosquitto or 'amqtt'}. The same faults again: tools/demo --seed {seed}")
         sys.exit(demo.run(options.rounds, seconds_max))
     except KeyboardInterrupt:
+        demo.view.event("interrupted; cleaning up")
         sys.exit(130)
     finally:
         demo.close()
