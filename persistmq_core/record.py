@@ -44,7 +44,7 @@ def encode(
         accepted_ms & 0xFFFFFFFF,
     )
     crc = crc32(payload, crc32(topic, crc32(head, cache_id)))
-    return b"".join((head, pack("<I", crc), topic, payload))
+    return b"".join((head, pack("<I", crc), topic, bytes(payload)))  # MicroPython joins only bytes
 
 
 def measure(buffer: memoryview, at: int, available: int) -> int:
