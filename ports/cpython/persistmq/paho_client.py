@@ -23,7 +23,7 @@ from persistmq_core.limits import PACKET_ID_FOREIGN
 from .owned_client import OwnedClient
 
 _PACKET_ID_LAST = 65535
-# A TLS record carries 16 KiB at most, so OpenSSL holds back no more than that of a write that it could not finish.
+# OpenSSL wants a write that it could not finish again, and all of it: so no write is longer than one record.
 _TLS_RECORD_BYTES = 16384
 # paho masks a websocket frame byte by byte in Python: 64 KiB are some 5 ms, and the engine wants its turn.
 _FRAME_BYTES_MAX = 65536
@@ -116,11 +116,9 @@ class EngineClient(OwnedClient):
     def _send_connect(self, keepalive: int) -> MQTTErrorCode:
         result = super()._send_connect(keepalive)
         # A user's thread may have queued its SUBSCRIBE between the socket and this, and CONNECT must be the first.
-        for packet in list(self._out_packet):
-            if packet["command"] == 0x10 and packet is not self._out_packet[0]:
-                self._out_packet.remove(packet)
-                self._out_packet.appendleft(packet)
-                break
+        connect = next(packet for packet in list(self._out_packet) if packet["command"] == 0x10)
+        self._out_packet.remove(connect)
+        self._out_packet.appendleft(connect)
         return result
 
     # --- bytes ---
@@ -148,11 +146,10 @@ class EngineClient(OwnedClient):
 
     def send_some(self, view: memoryview) -> int:
         """Take bytes from the front of ``view``; 0 if the connection is busy. Raises OSError if it is lost."""
-        try:
+        count = 0
+        with suppress(BlockingIOError):
             count = self._sock_send(cast(bytes, view))
-        except BlockingIOError:
-            return 0
-        self._last_msg_out = time.monotonic()  # the broker's keep-alive counts any packet
+            self._last_msg_out = time.monotonic()  # the broker's keep-alive counts any packet
         return count
 
     def flush_taken(self) -> bool:
@@ -184,8 +181,7 @@ class EngineClient(OwnedClient):
     @property
     def has_decrypted(self) -> bool:
         """Whether bytes wait in the TLS library, where poll does not see them."""
-        pending = getattr(self._sock, "pending", None)
-        return pending is not None and pending() > 0
+        return hasattr(self._sock, "pending") and self._sock.pending() > 0
 
     def descriptor(self) -> int:
         """The socket's, for poll; -1 if there is none."""
@@ -212,17 +208,18 @@ class EngineClient(OwnedClient):
         try:
             if not self._push_rest(sock):
                 raise BlockingIOError
+            if type(sock) is socket.socket:
+                return sock.send(buf)
             if not isinstance(sock, _WebsocketWrapper):
+                record = bytes(buf[:_TLS_RECORD_BYTES])
                 try:
-                    return sock.send(buf)
+                    return sock.send(record)
                 except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
-                    self._tls_rest = bytes(buf[:_TLS_RECORD_BYTES])
-                    return len(self._tls_rest)
+                    self._tls_rest = record
+                    return len(record)
             piece = buf[:_FRAME_BYTES_MAX]
-            try:
-                sock.send(piece)
-            except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
-                pass  # the frame is made and lies in the wrapper
+            with suppress(BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+                sock.send(piece)  # what does not go lies in the wrapper
             return len(piece)
         except BlockingIOError:
             raise
