@@ -5,11 +5,17 @@ import struct
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
+from persistmq.transport import PahoTransport
+
+from persistmq_core import packets
+from persistmq_core.contracts import DOWN, UP
 from persistmq_core.packets import split
 
 T = TypeVar("T")
+CONNACK = b"\x20\x02\x00\x00"
+CONNACK_V5 = b"\x20\x03\x00\x00\x00"
 
 
 class Pumped(Protocol):
@@ -100,3 +106,28 @@ class ScriptedBroker:
         self._listener.close()
         for peer in self._peers:
             peer.close()
+
+
+def opened(transport: PahoTransport, broker: ScriptedBroker, clean_session: bool = False, **options: Any) -> Peer:
+    """Up to the CONNECT, which is still unread."""
+    transport.configure("127.0.0.1", broker.port, **options)
+    transport.open(clean_session)
+    return until(transport, broker.accept)
+
+
+def connected(transport: PahoTransport, broker: ScriptedBroker, connack: bytes = b"", **options: Any) -> Peer:
+    peer = opened(transport, broker, **options)
+    until(transport, peer.packet)
+    peer.send(connack or (CONNACK_V5 if transport.protocol == 5 else CONNACK))
+    until(transport, lambda: transport.state() == UP)
+    return peer
+
+
+def is_down(transport: PahoTransport) -> bool:
+    return transport.state() == DOWN
+
+
+def publish_packet(identifier: int, payload: bytes = b"payload", mqtt5: bool = False) -> bytes:
+    out = bytearray()
+    packets.publish(out, memoryview(b"topic"), memoryview(payload), 1, False, False, identifier, mqtt5)
+    return bytes(out)

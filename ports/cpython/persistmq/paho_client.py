@@ -52,8 +52,6 @@ class EngineClient(OwnedClient):
         self._last_mid = PACKET_ID_FOREIGN - 1
         self._last_msg_in = 0.0  # paho 2.1 calls it so, 2.2 _last_bytes_received
 
-    # --- connecting ---
-
     def prepare(self, host: str, port: int, keepalive: int, **connect_kwargs: Any) -> None:
         """Set where to connect to; nothing is sent. Raises ValueError or TypeError for what paho does not take."""
         Client.connect_async(self, host, port, keepalive, **connect_kwargs)
@@ -120,9 +118,6 @@ class EngineClient(OwnedClient):
         self._out_packet.remove(connect)
         self._out_packet.appendleft(connect)
         return result
-
-    # --- bytes ---
-
     def recv(self, count: int) -> bytes:
         """Up to ``count`` bytes, ``b""`` at the end. Raises BlockingIOError if there are none, else OSError."""
         came = self._sock_recv(count)
@@ -181,7 +176,8 @@ class EngineClient(OwnedClient):
     @property
     def has_decrypted(self) -> bool:
         """Whether bytes wait in the TLS library, where poll does not see them."""
-        return hasattr(self._sock, "pending") and self._sock.pending() > 0
+        sock: Any = self._sock
+        return hasattr(sock, "pending") and sock.pending() > 0
 
     def descriptor(self) -> int:
         """The socket's, for poll; -1 if there is none."""
@@ -239,8 +235,6 @@ class EngineClient(OwnedClient):
             return False
         return True
 
-    # --- keep-alive and the end ---
-
     def is_alive(self) -> bool:
         """Queue PINGREQ if it is due; False if the last one was not answered, and then the connection is closed."""
         Client.loop_misc(self)
@@ -258,7 +252,7 @@ class EngineClient(OwnedClient):
         self._handle_on_connect_fail()
 
     def set_keepalive(self, keepalive: int) -> None:
-        """For this connection, as the broker's CONNACK asks (seconds); paho 2.1 does not look for it."""
+        """Seconds, for this connection, as the broker's CONNACK asks; paho 2.1 does not look for it."""
         self._keepalive = keepalive
 
     def goodbye(self, can_send: bool) -> None:
@@ -280,7 +274,7 @@ class EngineClient(OwnedClient):
         if self._state == _ConnectionState.MQTT_CS_CONNECTED:
             self._state = _ConnectionState.MQTT_CS_CONNECTION_LOST
 
-    # --- what paho calls on any thread ---
+    # What paho calls on any thread:
 
     def _mid_generate(self) -> int:
         # The core's identifiers are a function of its sequence numbers; paho's own must not meet them.
