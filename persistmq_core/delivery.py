@@ -128,13 +128,15 @@ class Delivery:
         for kind, identifier, reason in packets.acknowledgements(came):
             cursor = self.window.cursor
             seq = cursor + (identifier - 1 - cursor) % PACKET_ID_SPAN
+            before = self.window.state(seq)
             if kind != packets.PUBCOMP and reason >= _NEGATIVE:
                 if reason in _LATER:
                     later = reason
-                elif not self.refuse(seq, reason):
-                    self.strays += 1
+                elif before == SENT_2 or (before == SENT_1 and kind == packets.PUBACK):
+                    self.refuse(seq, reason)
+                else:
+                    self.strays += 1  # of a message that is not on the wire
                 continue
-            before = self.window.state(seq)
             if kind == packets.PUBREC:
                 new = self.window.move(seq, GOT_PUBREC)
                 if new == RECEIVED:
@@ -266,6 +268,8 @@ class Delivery:
             elif state == WAITING:
                 if not publish or window.in_flight() >= in_flight_max:
                     break
+                if self.reader.gives_up(seq):
+                    self.save()  # on a device that is gone altogether this raises, and nothing is given up
                 found = self._peek(self.reader, seq)
                 if found == GAP:
                     if not self._settle_gap(seq):

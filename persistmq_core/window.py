@@ -144,8 +144,10 @@ class Window:
 
     def move(self, seq: int, event: int) -> int:
         """Let ``event`` happen to ``seq``; the new state, or NO_CHANGE where the table has none."""
+        if seq >= self.cursor + self.span:
+            return NO_CHANGE
         new = _NEXT.get(self.state(seq) * _EVENTS_MAX + event, NO_CHANGE)
-        if new != NO_CHANGE and self.cursor <= seq < self.cursor + self.span:
+        if new != NO_CHANGE:
             self._put(seq, new)
         return new
 
