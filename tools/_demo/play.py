@@ -177,12 +177,13 @@ class Demo:
         if self.keeper.sessions_lost:
             wrong.append("The broker forgot the scorekeeper's session, so this count is not to be trusted.")
         for line in wrong:
-            self.view.console.print(line, style="bold red", markup=False)
+            self.view.console.print(line, style="bold red", markup=False, soft_wrap=True)
         if not wrong:
             once = " and nothing came twice" if not verdict.duplicated else " (QoS 1 may double, and did)"
             self.view.console.print(
                 f"Nothing was lost{once}. The client's accounts added up in each of {self.device.statuses} "
-                f"statuses. {seconds:.0f} s."
+                f"statuses. {seconds:.0f} s.",
+                soft_wrap=True,
             )
         return 1 if wrong else 0
 
