@@ -35,7 +35,7 @@ def check_payload(payload: "object") -> "bytes | bytearray | memoryview":
         return bytes(payload)  # any shape or item size becomes plain bytes
     if isinstance(payload, str):
         return payload.encode()
-    if isinstance(payload, (int, float)):
+    if isinstance(payload, (int, float, bool)):  # MicroPython's bool is no int
         return str(payload).encode()
     if payload is None:
         return b""
