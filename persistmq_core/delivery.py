@@ -66,6 +66,7 @@ class Delivery:
         self.unsaved = False  # something was settled since the last checkpoint
         self.last_seq = 0  # of the message delivered last
         self.reader = JournalReader(store, found.checkpoint.cache_id, read_bytes)
+        self._fetcher = JournalReader(store, found.checkpoint.cache_id, read_bytes)  # away from the walk
         self._store = store
         self._journal = journal
         self._listener = listener
@@ -210,11 +211,12 @@ class Delivery:
             self.window.move(seq, SETTLE)
             self.window.advance()
             self.unsaved = True
+            self._fetcher.rewind()  # and its buffer is free
 
     def _fetch(self, seq: int) -> "Record | None":
-        """Read one record again, away from the walk."""
-        reader = JournalReader(self._store, self.checkpoint.cache_id, self._read_bytes)
-        return reader.record if self._peek(reader, seq) == MESSAGE else None
+        """Read one record again. It is one reader all the time, which counts how often that failed."""
+        self._fetcher.rewind()
+        return self._fetcher.record if self._peek(self._fetcher, seq) == MESSAGE else None
 
     def _peek(self, reader: JournalReader, seq: int) -> int:
         journal = self._journal

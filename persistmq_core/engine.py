@@ -329,7 +329,8 @@ class Engine:
         except OSError as failure:
             self._disk_failed(now_ms, failure)  # what stands in out is marked as sent, so it goes out
         if not out:
-            return False
+            # Nothing could be sent before a save: at once, for it may be long until something else happens.
+            return self.delivery.must_save() and not self._disk_rests(now_ms)
         self._sent = True
         self._out = out
         self._out_at = 0

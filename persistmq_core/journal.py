@@ -5,7 +5,7 @@ segment still grows. So they can be two threads, two processes, or one task on a
 """
 
 from .contracts import Store
-from .limits import READ_BYTES, const
+from .limits import READ_BYTES, READS_BEFORE_DAMAGED, const
 from .record import Record
 from .segment import (
     HEADER_BYTES,
@@ -14,9 +14,11 @@ from .segment import (
     SegmentReader,
     encode_header,
     parse_name,
+    quarantine,
     read_header,
     segment_name,
 )
+from .unreadable import is_unreadable
 
 # What JournalReader.peek() found.
 NOTHING = const(0)
@@ -103,8 +105,11 @@ class JournalReader:
         self._reader: SegmentReader | None = None
         self._index = 0  # of the segment being read
         self._limit = 0  # numbers from here on do not count in it; 0 while it grows
-        self._noted_bytes = 0  # of its damage, already in damaged_bytes
-        self._damaged: list[int] = []  # first numbers of segments that were found damaged while they still grew
+        self._noted: dict[int, int] = {}  # first number of a segment -> of its damage, already in damaged_bytes
+        self._failed_seq = 0  # what the last peek() looked for that failed
+        self._failures = 0  # how often in a row it failed for this number
+        self._giving_up = False
+        self._unreadable: list[int] = []  # first numbers of segments that hold bytes given up as unreadable
 
     @property
     def record(self) -> "Record | None":
@@ -115,18 +120,34 @@ class JournalReader:
         """The next peek() may ask for an earlier number."""
         self._reader = None
 
+    def gives_up(self, seq: int) -> bool:
+        """The next peek() for ``seq`` takes bytes that do not read for damaged ones: reading them failed too often."""
+        return seq == self._failed_seq and self._failures >= READS_BEFORE_DAMAGED
+
     def peek(self, seq: int, end_seq: int, active_seq: int, skipped: int) -> int:
         """Look for the record ``seq``: MESSAGE (see ``record``), GAP (it is not there; see ``gap_end``) or NOTHING yet.
 
         The other arguments are the journal's. Numbers asked for must not fall without rewind(). Raises OSError; then it
         may be asked again.
         """
+        self._giving_up = self.gives_up(seq)
         try:
-            return self._peek(seq, end_seq, active_seq, skipped)
-        except OSError:
-            self._segments = []  # a segment that was being made and failed may be gone by now
-            self._reader = None
+            found = self._peek(seq, end_seq, active_seq, skipped)
+        except OSError as failure:
+            self._look_again()
+            if is_unreadable(failure):
+                self._failures = self._failures + 1 if seq == self._failed_seq else 1
+                self._failed_seq = seq
             raise
+        if seq == self._failed_seq:
+            self._failures = 0
+        return found
+
+    def _look_again(self) -> None:
+        # A segment that was being made and failed may be gone by now, another may have a new name.
+        self._segments = []
+        self._index = 0
+        self._reader = None
 
     def _peek(self, seq: int, end_seq: int, active_seq: int, skipped: int) -> int:
         while seq < end_seq:
@@ -136,6 +157,7 @@ class JournalReader:
                 if self._reader is None:
                     return self._gap(end_seq, skipped)
                 continue
+            reader.reads_around = self._giving_up or reader.first_seq in self._unreadable
             if self._limit == 0 and reader.first_seq != active_seq:
                 self._seal()
             if seq < reader.first_seq:
@@ -143,6 +165,8 @@ class JournalReader:
             limit = self._limit or end_seq
             while (reader.record is None or reader.record.seq < seq) and reader.end_seq < limit:
                 found = reader.next()
+                if reader.unreadable_end:
+                    self._give_up(reader.first_seq)
                 self._note_damage(reader.damaged_bytes)
                 if found != RECORD:
                     break
@@ -165,19 +189,40 @@ class JournalReader:
         return GAP
 
     def _gap_before(self, index: int) -> int:
+        header = self._header(index)
+        return self._gap(self._segments[index][0], header[1] if header else -1)
+
+    def _header(self, index: int) -> "tuple[int, int, int] | None":
         first_seq, name = self._segments[index]
-        header = read_header(self._store, name)
-        return self._gap(first_seq, header[1] if header else -1)
+        try:
+            return read_header(self._store, name)
+        except OSError as failure:
+            if not is_unreadable(failure) or not (self._giving_up or first_seq in self._unreadable):
+                raise
+        self._give_up(first_seq)
+        return None
+
+    def _give_up(self, first_seq: int) -> None:
+        # Remembered, so that each new connection does not wait for the same place again.
+        if first_seq not in self._unreadable:
+            self._unreadable.append(first_seq)
 
     def reclaim(self, durable_cursor: int) -> None:
         """Remove the segments that are wholly behind the durable cursor; those with damage go to quarantine."""
         while len(self._segments) > 1 and self._segments[1][0] <= durable_cursor:
             first_seq, name = self._segments[0]
-            if name.endswith(".bad") or first_seq in self._damaged:
-                quarantine(self._store, name)
-            else:
-                self._store.remove(name)
+            try:
+                if name.endswith(".bad") or first_seq in self._noted:
+                    quarantine(self._store, name)
+                else:
+                    self._store.remove(name)
+            except OSError:
+                self._look_again()
+                raise
             self._segments.pop(0)
+            self._noted.pop(first_seq, None)
+            if first_seq in self._unreadable:
+                self._unreadable.remove(first_seq)
             self._index -= 1
             if self._index < 0:
                 self._index = 0
@@ -210,7 +255,6 @@ class JournalReader:
         first_seq, name = self._segments[index]
         self._reader = SegmentReader(self._store, name, first_seq, self._cache_id, self._read_bytes)
         self._index = index
-        self._noted_bytes = 0
         self._limit = 0
         if first_seq != active_seq:
             self._seal()
@@ -224,10 +268,10 @@ class JournalReader:
             self._list()
         if self._reader is None or self._index + 1 >= len(self._segments):
             return
-        first_seq, name = self._segments[self._index]
-        limit, next_name = self._segments[self._index + 1]
-        head = read_header(self._store, name)
-        next_head = read_header(self._store, next_name)
+        first_seq = self._segments[self._index][0]
+        limit = self._segments[self._index + 1][0]
+        head = self._header(self._index)
+        next_head = self._header(self._index + 1)
         if head is not None and next_head is not None:
             limit = max(first_seq, limit - max(0, next_head[1] - head[1]))
         self._limit = limit
@@ -235,34 +279,19 @@ class JournalReader:
 
     def _note_damage(self, count: int) -> None:
         """``count`` bytes of the segment being read are damaged, those already noted included."""
-        if count > self._noted_bytes:
-            self.damaged_bytes += count - self._noted_bytes
-            self._noted_bytes = count
+        first_seq = self._segments[self._index][0]
+        noted = self._noted.get(first_seq, 0)
+        if count > noted:
+            self.damaged_bytes += count - noted
+            self._noted[first_seq] = count
             self._mark_damaged()
 
     def _mark_damaged(self) -> None:
         # A segment is kept whole for its damaged bytes. The mark is in its name, so that it outlives a restart; one
         # that still grows keeps its name until it is sealed.
-        if self._reader is None or not self._noted_bytes:
-            return
         first_seq, name = self._segments[self._index]
-        if not self._limit:
-            if first_seq not in self._damaged:
-                self._damaged.append(first_seq)
-        elif not name.endswith(".bad"):
+        if self._reader is not None and self._limit and first_seq in self._noted and not name.endswith(".bad"):
             marked = segment_name(first_seq, self._cache_id, "bad")
             self._store.move(name, marked)
             self._segments[self._index] = (first_seq, marked)
             self._reader.name = marked
-
-
-def quarantine(store: Store, name: str) -> None:
-    """Move a file aside under a free name. Nothing that did not read is ever deleted."""
-    base = "quarantine/" + name.replace("/", "-")
-    taken = store.list("quarantine")
-    new_name = base
-    count = 1
-    while new_name in taken:
-        new_name = "%s.%d" % (base, count)
-        count += 1
-    store.move(name, new_name)

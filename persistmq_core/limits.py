@@ -44,6 +44,13 @@ RECONNECT_DELAY_MS_MAX = const(120000)  # paho's longest delay
 CHECKPOINT_DELAY_MS = const(1000)  # how long an acknowledgement that may be lazy waits to be stored
 STORE_RETRY_MS = const(1000)  # after a disk error, before the delivering side tries again
 
+# --- storage that does not read ---
+# EIO, ENODATA (Linux: a medium error), EBADMSG (a checksum of the file system), EILSEQ (littlefs: corrupt), EUCLEAN.
+UNREADABLE_ERRNOS = (5, 61, 74, 84, 117)
+UNREADABLE_PIECE_BYTES = const(512)  # the smallest sector there is: more would give up bytes that can be read
+# Reads of one place that fail in a row, a second apart: a loose contact or a bus that is reset comes back sooner.
+READS_BEFORE_DAMAGED = const(5)
+
 # --- poison messages ---
 DROPS_BEFORE_PROBING = const(3)  # connections lost in a row, with something sent and nothing acknowledged
 PROBES_BEFORE_PARKING = const(3)  # and then this often with one message alone in flight

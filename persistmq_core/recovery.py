@@ -7,10 +7,12 @@ segments, not of records. It always comes to an end: what does not read is moved
 from . import checkpoint as checkpoints
 from .checkpoint import PLACE_DONE, PLACE_WAITING, Checkpoint
 from .contracts import Random, Store
-from .journal import quarantine
-from .limits import READ_BYTES, SEQ_FIRST
+from .limits import READ_BYTES, SEQ_FIRST, const
 from .record import FRAME_BYTES_MIN
-from .segment import JOURNAL, RECORD, SegmentReader, parse_name, read_header, segment_name
+from .segment import JOURNAL, RECORD, SegmentReader, parse_name, quarantine, read_header, segment_name
+from .unreadable import is_unreadable
+
+_UNKNOWN_BYTES = const(1 << 30)  # more than any journal holds, so that the sent bound decides
 
 
 class Recovered:
@@ -51,17 +53,24 @@ def recover(store: Store, span: int, random: Random, read_bytes: int = READ_BYTE
         _settle_reclaimed(state, segments[0])
     if reader is not None:
         found.end_seq = max(reader.end_seq, SEQ_FIRST)
-        found.skipped = max(segments[-1][1], 0)
-        size = store.size(reader.name)
+        found.skipped = segments[-1][1]
+        if found.skipped < 0:  # its header does not read: at least what the others and the checkpoint know of
+            found.skipped = max(state.skipped, max([skipped for _, skipped, _ in segments]))
+        found.active_first = segments[-1][0]
+        size = _size(store, reader.name)
         if size == reader.end_offset and not reader.damaged_bytes and segments[-1][1] >= 0:
             found.active_name = reader.name
             found.active_bytes = size
-        found.active_first = segments[-1][0]
-        found.torn_bytes = reader.tail_bytes
-    if reader is not None:
-        _keep_clear_of_the_wire(found, reader.tail_bytes)
+        if size < 0 or reader.unreadable_end > reader.end_offset:
+            # Not what power cut short, but records perhaps, with any number up to what has room there. They count as
+            # lost, unless the reader finds them after all.
+            found.end_seq += reader.tail_bytes // FRAME_BYTES_MIN + 1
+            found.active_name = ""
+        else:
+            found.torn_bytes = reader.tail_bytes
+        _keep_clear_of_the_wire(found, found.torn_bytes if size >= 0 else _UNKNOWN_BYTES)
     elif state.session_known:
-        _keep_clear_of_the_wire(found, 1 << 30)  # the journal is gone: whatever it held may have been sent
+        _keep_clear_of_the_wire(found, _UNKNOWN_BYTES)  # the journal is gone: whatever it held may have been sent
     return found
 
 
@@ -147,21 +156,29 @@ def _without_litter(
 def _last(
     store: Store, segments: "list[tuple[int, int, str]]", cache_id: int, read_bytes: int
 ) -> "SegmentReader | None":
-    """Read the last segment to its end."""
+    """Read the last segment to its end; there is no time to try a bad place again and again."""
     if not segments:
         return None
     first_seq, skipped, name = segments[-1]
     reader = SegmentReader(store, name, first_seq, cache_id, read_bytes)
-    try:
-        while reader.next() == RECORD:
-            pass
-    except OSError:
-        reader.tail_bytes = store.size(name) - reader.end_offset  # nobody knows what stands behind the bad place
-    if reader.damaged_bytes and not name.endswith(".bad"):
+    reader.reads_around = True
+    while reader.next() == RECORD:
+        pass
+    if (reader.damaged_bytes or reader.unreadable_end) and not name.endswith(".bad"):
         reader.name = segment_name(first_seq, cache_id, "bad")
         store.move(name, reader.name)
         segments[-1] = (first_seq, skipped, reader.name)
     return reader
+
+
+def _size(store: Store, name: str) -> int:
+    """Bytes in it, -1 if not even that reads."""
+    try:
+        return store.size(name)
+    except OSError as failure:
+        if not is_unreadable(failure):
+            raise
+        return -1
 
 
 def _is_blank(store: Store, name: str, read_bytes: int) -> bool:

@@ -11,6 +11,7 @@ from .contracts import Store
 from .errors import FormatError
 from .limits import DISK_VERSION, READ_BYTES, const
 from .record import FRAME_BYTES_MIN, INCOMPLETE, MARKER, NO_FRAME, Record, is_whole, measure, seq_low
+from .unreadable import is_unreadable, read_around
 
 JOURNAL = "journal"
 HEADER_BYTES = const(32)
@@ -62,6 +63,18 @@ def read_header(store: Store, name: str) -> "tuple[int, int, int] | None":
     return first_seq, skipped_before, cache_id
 
 
+def quarantine(store: Store, name: str) -> None:
+    """Move a file aside under a free name. Nothing that did not read is ever deleted."""
+    base = "quarantine/" + name.replace("/", "-")
+    taken = store.list("quarantine")
+    new_name = base
+    count = 1
+    while new_name in taken:
+        new_name = "%s.%d" % (base, count)
+        count += 1
+    store.move(name, new_name)
+
+
 class SegmentReader:
     """Reads the frames of one segment in order, over one buffer, across damage."""
 
@@ -73,6 +86,8 @@ class SegmentReader:
         self.end_offset = HEADER_BYTES  # where that record ends
         self.damaged_bytes = 0  # in the middle, so far
         self.tail_bytes = 0  # behind the last whole record, where END was found; preallocated zeros do not count
+        self.reads_around = False  # take bytes that do not read for damaged ones, instead of raising OSError
+        self.unreadable_end = 0  # file offset behind the last of these
         self._store = store
         self._cache_id = cache_id
         self._own = memoryview(bytearray(read_bytes))
@@ -111,8 +126,19 @@ class SegmentReader:
         self._buffer = self._own if wanted <= len(self._own) else memoryview(bytearray(wanted))
         self._filled = 0  # a read that fails leaves nothing to be believed
         self._start = offset
-        self._filled = self._store.read(self.name, offset, self._buffer)
+        self._filled = self._read(offset)
         return self._filled
+
+    def _read(self, offset: int) -> int:
+        try:
+            return self._store.read(self.name, offset, self._buffer)
+        except OSError as failure:
+            if not self.reads_around or not is_unreadable(failure):
+                raise
+        count, unreadable_end = read_around(self._store, self.name, offset, self._buffer)
+        if unreadable_end:
+            self.unreadable_end = max(self.unreadable_end, offset + unreadable_end)
+        return count
 
     def _frame_at(self, offset: int) -> int:
         """Bytes of the whole, plausible frame at ``offset``, or INCOMPLETE or NO_FRAME."""
@@ -125,7 +151,7 @@ class SegmentReader:
         if not self.end_seq <= seq <= self.end_seq + (offset - self.end_offset) // FRAME_BYTES_MIN:
             return NO_FRAME
         if frame_bytes > have and frame_bytes > self._store.size(self.name) - offset:
-            return INCOMPLETE
+            return INCOMPLETE  # before a buffer is made for what a damaged length promises
         if self._have(offset, frame_bytes) < frame_bytes:
             return INCOMPLETE
         return frame_bytes if is_whole(self._buffer, offset - self._start, frame_bytes, self._cache_id) else NO_FRAME

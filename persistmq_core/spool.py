@@ -78,7 +78,7 @@ class Spool:
 
         ``accepted_ms``: Unix time in milliseconds, 0 where no clock is valid.
         """
-        if qos not in (0, 1, 2) or isinstance(qos, bool):
+        if not isinstance(qos, int) or isinstance(qos, bool) or not 0 <= qos <= 2:
             raise ValueError("qos must be 0, 1 or 2, not %r" % (qos,))
         topic_bytes = check_topic(topic)
         payload_bytes = check_payload(payload)

@@ -22,6 +22,7 @@ RANKS = {
     "errors": 0,
     "limits": 0,
     "record": 1,
+    "unreadable": 1,
     "segment": 2,
     "checkpoint": 3,
     "journal": 3,

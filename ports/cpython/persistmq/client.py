@@ -166,7 +166,7 @@ class PersistClient:
         Raises ValueError for a host or port that cannot be.
         """
         self._check_alive()
-        check_address(mqtt_host, mqtt_port, kwargs.get("keepalive", 60))
+        check_address(mqtt_host, mqtt_port, **kwargs)
         if self._thread is None:
             self._transport.configure(mqtt_host, mqtt_port, **kwargs)
             self._thread = threading.Thread(target=self._run, name="persistmq", daemon=True)

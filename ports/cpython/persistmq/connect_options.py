@@ -1,8 +1,10 @@
 """What may be asked of a connection, checked where it is asked: later there is nobody to tell."""
 
 import copy
+import inspect
 from typing import Any
 
+from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -29,10 +31,11 @@ def client_options(client_id: str, paho_kwargs: dict[str, Any]) -> dict[str, Any
     # False also keeps paho from going back to MQTT 3.1 by itself.
     options |= {"client_id": client_id, "reconnect_on_failure": False}
     options["clean_session"] = None if options["protocol"] == MQTTProtocolVersion.MQTTv5 else False
+    inspect.signature(Client).bind(**options)  # here, because a Client that fails half made complains when it goes
     return options
 
 
-def check_address(host: object, port: object, keepalive: object) -> None:
+def check_address(host: object, port: object, keepalive: object = 60, **connect_kwargs: object) -> None:
     """Raises TypeError or ValueError."""
     if not isinstance(host, str):
         raise TypeError("host is a string, not %s" % type(host).__name__)
@@ -40,6 +43,9 @@ def check_address(host: object, port: object, keepalive: object) -> None:
         raise ValueError("host is a name or an address, not %r" % host)
     _check_number("port", port, 1, 65535)
     _check_number("keepalive (seconds)", keepalive, 0, _KEEPALIVE_S_MAX)
+    if connect_kwargs.get("clean_start") is True:
+        raise ValueError("clean_start=True: the broker would forget what it has of a message when the link drops")
+    inspect.signature(Client.connect_async).bind(None, host, **connect_kwargs)
 
 
 def session_properties(properties: Properties | None) -> Properties:

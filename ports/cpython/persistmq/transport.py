@@ -60,9 +60,8 @@ class PahoTransport(Transport):
         ``keepalive`` is in seconds, 0 for none; ``connect_kwargs`` are paho's: bind_address, bind_port, properties.
         Raises ValueError for a host, port or keep-alive that cannot be.
         """
-        check_address(host, port, keepalive)
-        if connect_kwargs.pop("clean_start", False) is True:
-            raise ValueError("clean_start=True: the broker would forget what it has of a message when the link drops")
+        check_address(host, port, keepalive, **connect_kwargs)
+        connect_kwargs.pop("clean_start", None)  # open() says it for each connection
         if self.protocol == 5:
             connect_kwargs["properties"] = session_properties(connect_kwargs.get("properties"))
         self.close()
