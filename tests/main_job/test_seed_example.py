@@ -85,11 +85,15 @@ def test_without_a_broker_the_example_ends_as_soon_and_loses_nothing(
     assert receiver.wait(20) == MESSAGES
 
 
-@pytest.mark.parametrize("online", [True, False])
+@pytest.mark.parametrize("state", ["online", "offline", "frozen"])
 def test_a_client_that_is_never_stopped_does_not_keep_its_program_from_ending(
-    broker: Mosquitto, receiver: Receiver, tmp_path: Path, online: bool
+    broker: Mosquitto, receiver: Receiver, tmp_path: Path, state: str
 ) -> None:
-    seconds = run_example(broker.port if online else free_port(), tmp_path / "cache", stop=False)
+    if state == "frozen":  # the system answers for it, and then nothing comes
+        broker.freeze()
+    seconds = run_example(free_port() if state == "offline" else broker.port, tmp_path / "cache", stop=False)
+    if state == "frozen":
+        broker.thaw()
     assert seconds < EXIT_S_MAX
     deliver_the_rest(broker.port, tmp_path / "cache")
     assert receiver.wait(20) == MESSAGES

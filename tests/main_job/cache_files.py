@@ -1,0 +1,34 @@
+"""A cache directory, looked at and changed from outside."""
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def contents(cache: Path) -> "dict[str, bytes | None]":
+    """Every file and folder (None) with its bytes; without the lock file, which has the pid of whoever came last."""
+    paths = [path for path in cache.rglob("*") if path != cache / "lock"]
+    return {str(path.relative_to(cache)): path.read_bytes() if path.is_file() else None for path in paths}
+
+
+@contextmanager
+def nothing_changes_in(cache: Path) -> Iterator[None]:
+    before = contents(cache)
+    yield
+    assert contents(cache) == before
+
+
+def make_newer(path: Path) -> None:
+    """Give a segment or checkpoint the next disk version, with a CRC that is right."""
+    content = bytearray(path.read_bytes())
+    content[4] += 1
+    crc_at = 28 if content[:4] == b"PMQJ" else len(content) - 4
+    struct.pack_into("<I", content, crc_at, zlib.crc32(content[:crc_at]))
+    path.write_bytes(content)
+
+
+def dead_letters(cache: Path) -> list[str]:
+    return sorted(os.listdir(cache / "dead"))

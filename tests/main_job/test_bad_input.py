@@ -1,0 +1,186 @@
+"""What cannot be is said at once, with the value and the limit, and nothing is written for it."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from persistmq import ClientStopped, FormatError, PersistClient
+
+from tests.main_job.cache_files import contents, make_newer, nothing_changes_in
+from tests.main_job.receiver import Receiver
+from tests.support.mosquitto import Mosquitto
+
+Make = Callable[..., PersistClient]
+
+BAD_MESSAGES: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"topic": ""}, ValueError, "topic is empty"),
+    ({"topic": "a/+/b"}, ValueError, "'a/+/b' has a wildcard"),
+    ({"topic": "a/#"}, ValueError, "'a/#' has a wildcard"),
+    ({"topic": "a\0b"}, ValueError, r"'a\x00b' has a NUL character"),
+    ({"topic": "a" * 65536}, ValueError, "topic has 65536 bytes, the limit is 65535"),
+    ({"topic": "ä" * 32768}, ValueError, "topic has 65536 bytes, the limit is 65535"),
+    ({"topic": "a\ud800"}, ValueError, "surrogates not allowed"),
+    ({"topic": b"a"}, TypeError, "topic must be a str, not bytes"),
+    ({"topic": None}, TypeError, "topic must be a str, not NoneType"),
+    ({"qos": 3}, ValueError, "qos must be 0, 1 or 2, not 3"),
+    ({"qos": -1}, ValueError, "qos must be 0, 1 or 2, not -1"),
+    ({"qos": True}, ValueError, "qos must be 0, 1 or 2, not True"),
+    ({"qos": 1.0}, ValueError, "qos must be 0, 1 or 2, not 1.0"),
+    ({"qos": "1"}, ValueError, "qos must be 0, 1 or 2, not '1'"),
+    ({"qos": None}, ValueError, "qos must be 0, 1 or 2, not None"),
+    ({"payload": {"a": 1}}, TypeError, "not dict"),
+    ({"payload": [1]}, TypeError, "not list"),
+    ({"payload": object()}, TypeError, "not object"),
+    ({"payload": "\udfff"}, ValueError, "surrogates not allowed"),
+]
+
+BAD_SETTINGS: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"client_id": ""}, ValueError, "client_id must be a string that is not empty, not ''"),
+    ({"client_id": None}, ValueError, "client_id must be a string that is not empty, not None"),
+    ({"client_id": "x" * 65536}, ValueError, "client_id has 65536 bytes, it must have 1 to 65535"),
+    ({"cache_type": "ram"}, ValueError, "cache_type must be one of 'flat', not 'ram'"),
+    ({"durability": "never"}, ValueError, "durability must be one of 'sync', 'async', not 'never'"),
+    ({"on_session_lost": "cry"}, ValueError, "on_session_lost must be one of 'resend', 'trust', not 'cry'"),
+    ({"bulk_msg_count": 5}, ValueError, "bulk_msg_count is 5"),
+    ({"window": 0}, ValueError, "window must be a whole number from 1 to 15000, not 0"),
+    ({"window": 15001}, ValueError, "window must be a whole number from 1 to 15000, not 15001"),
+    ({"window": "20"}, ValueError, "window must be a whole number from 1 to 15000, not '20'"),
+    ({"window_qos2": 0}, ValueError, "window_qos2 must be a whole number from 1 to 15000, not 0"),
+    ({"ack_timeout_ms": -1}, ValueError, "ack_timeout_ms must be a whole number from 1 to"),
+    ({"reconnect_delay_ms_min": 500, "reconnect_delay_ms_max": 100}, ValueError, "reconnect_delay_ms_max must be"),
+    ({"segment_bytes_max": 10}, ValueError, "segment_bytes_max must be a whole number from 1024 to"),
+    ({"clean_session": True}, ValueError, "clean_session=True"),
+    ({"reconnect_on_failure": True}, ValueError, "reconnect_on_failure=True"),
+    ({"colour": "red"}, TypeError, "colour"),
+]
+
+BAD_ADDRESSES: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"mqtt_host": ""}, ValueError, "not ''"),
+    ({"mqtt_host": None}, TypeError, "NoneType"),
+    ({"mqtt_host": "mqtt://broker"}, ValueError, "'mqtt://broker'"),
+    ({"mqtt_host": " broker"}, ValueError, "' broker'"),
+    ({"mqtt_port": 0}, ValueError, "port is 0, it must be from 1 to 65535"),
+    ({"mqtt_port": 65536}, ValueError, "port is 65536, it must be from 1 to 65535"),
+    ({"mqtt_port": "1883"}, TypeError, "'1883'"),
+    ({"mqtt_port": True}, TypeError, "True"),
+    ({"keepalive": -1}, ValueError, "keepalive (seconds) is -1, it must be from 0 to 65535"),
+    ({"clean_start": True}, ValueError, "clean_start=True"),
+]
+
+
+def names(cases: list[tuple[dict[str, Any], type[Exception], str]]) -> list[str]:
+    return [" ".join("%s=%.20r" % pair for pair in options.items()).replace("\0", "") for options, _, _ in cases]
+
+
+@pytest.fixture
+def stocked(make_client: Make, broker: Mosquitto, tmp_path: Path) -> Path:
+    """A cache with three messages delivered and three waiting; its client is stopped."""
+    client = make_client()
+    for number in range(3):
+        client.publish("stock", number)
+    client.connect_async("127.0.0.1", broker.port)
+    assert client.flush(10)
+    client.stop()
+    client = make_client()
+    for number in range(3, 6):
+        client.publish("stock", number)
+    client.stop()
+    return tmp_path / "cache"
+
+
+@pytest.mark.parametrize(("options", "error", "words"), BAD_MESSAGES, ids=names(BAD_MESSAGES))
+def test_a_message_that_cannot_be_is_refused_and_nothing_is_written(
+    make_client: Make, tmp_path: Path, options: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    client = make_client()
+    client.publish("good", "before")
+    with nothing_changes_in(tmp_path / "cache"), pytest.raises(error, match=re.escape(words)):
+        client.publish(**({"topic": "a", "payload": "b"} | options))
+    client.publish("good", "after")
+    status = client.get_status()
+    assert (status["accepted"], status["waiting"], status["staged"]) == (2, 2, 0)
+
+
+def test_a_payload_over_the_limit_of_mqtt_is_refused_with_the_limit(
+    make_client: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = make_client()
+    monkeypatch.setattr("persistmq_core.spool.REMAINING_LENGTH_MAX", 1005 + len("topic"))
+    client.publish("topic", bytes(1000))
+    with (
+        nothing_changes_in(tmp_path / "cache"),
+        pytest.raises(ValueError, match="payload has 1001 bytes, the limit with this topic is 1000"),
+    ):
+        client.publish("topic", bytes(1001))
+
+
+@pytest.mark.parametrize("durability", ["sync", "async"])
+def test_after_stop_nothing_is_accepted(make_client: Make, tmp_path: Path, durability: str) -> None:
+    client = make_client(durability=durability)
+    client.publish("a", "b")
+    client.stop()
+    with nothing_changes_in(tmp_path / "cache"):
+        with pytest.raises(ClientStopped):
+            client.publish("a", "c")
+        with pytest.raises(ClientStopped):
+            client.connect_async("127.0.0.1")
+    assert make_client().get_status()["waiting"] == 1
+
+
+@pytest.mark.parametrize(("options", "error", "words"), BAD_SETTINGS, ids=names(BAD_SETTINGS))
+def test_a_setting_that_cannot_be_is_refused_and_the_cache_stays_free_and_as_it_was(
+    make_client: Make, tmp_path: Path, options: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    first = make_client()
+    first.publish("a", "b")
+    first.stop()
+    with nothing_changes_in(tmp_path / "cache"), pytest.raises(error, match=re.escape(words)):
+        make_client(**options)
+    assert make_client().get_status()["waiting"] == 1
+
+
+@pytest.mark.parametrize(("options", "error", "words"), BAD_ADDRESSES, ids=names(BAD_ADDRESSES))
+def test_an_address_that_cannot_be_is_refused_and_a_good_one_still_works(
+    make_client: Make,
+    broker: Mosquitto,
+    tmp_path: Path,
+    options: dict[str, Any],
+    error: type[Exception],
+    words: str,
+) -> None:
+    client = make_client()
+    client.publish("a", "b")
+    good = {"mqtt_host": "127.0.0.1", "mqtt_port": broker.port}
+    with nothing_changes_in(tmp_path / "cache"), pytest.raises(error, match=re.escape(words)):
+        client.connect_async(**(good | options))
+    client.connect_async(**good)
+    assert client.flush(10)
+    # Nor does a bad second address end the connection to the first.
+    with pytest.raises(error, match=re.escape(words)):
+        client.connect_async(**(good | options))
+    assert client.publish("a", "c").wait_for_publish(10)
+    assert client.get_status()["connections"] == 1
+
+
+@pytest.mark.parametrize("pattern", ["journal/*", "checkpoint.*"])
+def test_a_cache_of_a_newer_disk_version_is_left_as_it_is(make_client: Make, stocked: Path, pattern: str) -> None:
+    for path in stocked.glob(pattern):
+        make_newer(path)
+    with nothing_changes_in(stocked):
+        for _ in range(2):  # twice: the first refusal gave the lock back
+            with pytest.raises(FormatError, match="disk version 2; this program reads up to 1"):
+                make_client()
+
+
+def test_a_cache_is_taken_over_with_what_waits_in_it(
+    make_client: Make, broker: Mosquitto, receiver: Receiver, stocked: Path
+) -> None:
+    # The counterpart of the test above: its preparation does not depend on luck.
+    assert len([name for name in contents(stocked) if name.startswith(("journal/", "checkpoint"))]) >= 3
+    client = make_client()
+    assert client.get_status()["waiting"] == 3
+    client.connect_async("127.0.0.1", broker.port)
+    assert client.flush(10)
+    assert receiver.wait(3)[-3:] == ["3", "4", "5"]
