@@ -14,6 +14,8 @@ from .unreadable import is_unreadable
 
 _UNKNOWN_BYTES = const(1 << 30)  # more than any journal holds, so that the sent bound decides
 
+_MOVING = ".moving"  # at the end of a name: on its way from a wrong name to its own
+
 
 class Recovered:
     """The state to go on from."""
@@ -78,7 +80,7 @@ def _headers(store: Store) -> "list[tuple[int, int, int, str]]":
     """(first seq, cache id, skipped before, name) of each file named like a segment; -1: its header does not read."""
     files = []
     for name in store.list(JOURNAL):
-        parsed = parse_name(name)
+        parsed = parse_name(_without_moving(name))
         if parsed is None:
             continue  # not ours: left alone
         try:
@@ -91,6 +93,12 @@ def _headers(store: Store) -> "list[tuple[int, int, int, str]]":
             files.append((header[0], header[2], header[1], name))
     files.sort()
     return files
+
+
+def _without_moving(name: str) -> str:
+    while name.endswith(_MOVING):
+        name = name[: -len(_MOVING)]
+    return name
 
 
 def _cache_id(files: "list[tuple[int, int, int, str]]") -> int:
@@ -111,12 +119,17 @@ def _adopt(store: Store, files: "list[tuple[int, int, int, str]]", cache_id: int
     """
     kept: list[tuple[int, int, str]] = []
     misnamed = []
+    names = [each[3] for each in files]
     for first_seq, number, skipped, name in files:
         if number != cache_id:
             quarantine(store, name)
         elif name[:-4] != segment_name(first_seq, cache_id)[:-4]:
-            store.move(name, name + ".moving")  # two may have each other's name
-            misnamed.append((first_seq, skipped, name + ".moving"))
+            aside = name
+            if not name.endswith(_MOVING):  # else a start that was cut short has done it
+                while aside in names:  # two may have each other's name
+                    aside += _MOVING
+                store.move(name, aside)
+            misnamed.append((first_seq, skipped, aside))
         elif kept and kept[-1][0] == first_seq:
             quarantine(store, name)  # the same segment as .seg and .bad
         else:
