@@ -160,7 +160,8 @@ class Demo:
 
     def verdict(self, seconds: float) -> int:
         verdict = judge(self.device.ledger(), list(self.keeper.deliveries), self.device.kills)
-        self.view.table(verdict, self.faults)
+        notes = Counter({"repeated to the scorekeeper by Mosquitto itself": self.keeper.repeated_by_broker})
+        self.view.table(verdict, self.faults + notes)  # the sum leaves out what did not happen
         wrong = []
         if not verdict.delivered:
             wrong.append("Nothing was delivered.")

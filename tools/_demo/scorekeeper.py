@@ -19,6 +19,7 @@ class Scorekeeper:
         self.deliveries: list[Reading] = []
         self.different = 0
         self.sessions_lost = 0  # each one would make the count untrue
+        self.repeated_by_broker = 0  # shown, not counted against the publisher
         self.delivery = threading.Event()  # set by every delivery; who waits for the next one clears it
         self._seen: set[Reading] = set()
         self._taken: dict[int, bytes] = {}  # packet identifier -> payload
@@ -51,9 +52,11 @@ class Scorekeeper:
         self._subscribed.set()
 
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
-        # Over its own restart Mosquitto 2.0.11 sends a subscriber some messages again after their PUBREL. That is its own
-        # leg, not the publisher's: DUP is set only on such a repeat [MQTT-3.3.1-3], and the identifier is the same.
+        # Over its own restart Mosquitto 2.0.11 sends a subscriber some messages again after their PUBREL. That is its
+        # own leg, not the publisher's: DUP is set only on such a repeat [MQTT-3.3.1-3], and the identifier is the same.
+        # What the publisher doubled comes as another message, under another identifier and without DUP.
         if message.dup and self._taken.get(message.mid) == message.payload:
+            self.repeated_by_broker += 1
             return
         self._taken[message.mid] = message.payload
         content = json.loads(message.payload)
