@@ -22,6 +22,7 @@ from persistmq_core.limits import (
     RECONNECT_DELAY_MS_MAX,
     RECONNECT_DELAY_MS_MIN,
     SEGMENT_BYTES_MAX,
+    STORE_RETRY_MS,
     WINDOW_DEFAULT,
     WINDOW_QOS2_DEFAULT,
 )
@@ -295,13 +296,14 @@ class PersistClient:
         progress = self._engine.delivery.progress()
         while True:
             now_ms = _now_ms()
+            stored = True
             try:
                 if self._new_address is not None:
                     (host, port, kwargs), self._new_address = self._new_address, None
                     self._engine.reconnect(now_ms, "the broker's address was changed")
                     self._transport.configure(host, port, **kwargs)
-                if self._commits.pending():
-                    self._commits.commit_staged()
+                if not self._sync and self._commits.pending():
+                    stored = self._commits.commit_staged()
                 delay_ms = self._engine.step(now_ms)
                 self._failure = ""
             except Exception as failure:  # noqa: BLE001
@@ -319,8 +321,11 @@ class PersistClient:
                 if self._engine.quiet() or now_ms >= self._stop_by_ms:
                     break
                 delay_ms = min(delay_ms, self._stop_by_ms - now_ms)
-            if not self._commits.pending():
-                self._transport.wait(delay_ms, self._engine.wants_to_write())
+            if not stored:
+                delay_ms = min(delay_ms, STORE_RETRY_MS)
+            elif not self._sync and self._commits.pending():
+                delay_ms = 0
+            self._transport.wait(delay_ms, self._engine.wants_to_write())
         self._close()
 
     def _close(self) -> None:
