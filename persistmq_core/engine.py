@@ -120,6 +120,7 @@ class Engine:
         self._probing = False
         self._probed = 0
         self._probes = 0
+        self._reserve()
 
     # --- for the port ---
 
@@ -383,6 +384,17 @@ class Engine:
         except OSError as failure:
             self._disk_failed(now_ms, failure)  # tried again with the next save
         return True
+
+    def _reserve(self) -> None:
+        """Write both checkpoints of a new cache at once: on a disk that is full of messages they need no more room then.
+
+        Without them nothing may be sent, and so nothing would ever be freed.
+        """
+        while self.delivery.checkpoint.generation < 2:
+            try:
+                self.delivery.save()
+            except OSError:
+                return  # the disk may be full of other things, and be free again when there is something to send
 
     def _save_if_due(self, now_ms: int) -> None:
         if not self.delivery.unsaved:
