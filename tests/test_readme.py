@@ -1,0 +1,52 @@
+"""Every example and every command of the README does what it says."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from persistmq import PersistClient
+from tests.support.mosquitto import Mosquitto
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+COMMANDS = [
+    line.split("#")[0].strip()
+    for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+]
+
+
+def test_the_readme_has_these_commands_and_no_others() -> None:
+    assert COMMANDS == ["tools/demo", "tools/test", "pip install persistmq"]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=[f"example-{number}" for number in range(1, len(EXAMPLES) + 1)])
+def test_an_example_runs_and_what_it_publishes_is_stored_or_delivered(example: str, tmp_path: Path) -> None:
+    with Mosquitto() as broker:
+        text = re.sub(r'"/[a-z/]*cache"', repr(str(tmp_path / "cache")), example)
+        text = re.sub(r'connect_async\((mqtt_host=)?"[a-z.]+"', rf'connect_async("127.0.0.1", {broker.port}', text)
+        text = text.replace("time.sleep(1)", "time.sleep(0.01)")
+        assert text.count(str(broker.port)) == text.count(str(tmp_path)) == 1
+        done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    with PersistClient("reader", cache_path=tmp_path / "cache") as client:
+        status = client.get_status()
+    assert status["accepted"] == (20 if "range(20)" in example else 1)
+    assert status["delivered"] + status["waiting"] == status["accepted"]
+
+
+@pytest.mark.timeout(300)
+def test_the_demo_loses_nothing_and_doubles_nothing_from_any_folder(tmp_path: Path) -> None:
+    command = [str(ROOT / "tools" / "demo"), "--messages", "600", "--rounds", "1", "--seed", "1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert re.search(r"lost\s+│\s+0 │", done.stdout) and re.search(r"duplicated\s+│\s+0 │", done.stdout)
+
+
+def test_the_test_command_says_what_it_does() -> None:
+    done = subprocess.run([str(ROOT / "tools" / "test"), "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "--long" in done.stdout
