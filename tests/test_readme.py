@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from persistmq import PersistClient
+
 from tests.support.mosquitto import Mosquitto
 
 ROOT = Path(__file__).parent.parent
