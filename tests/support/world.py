@@ -69,7 +69,7 @@ class World:
 
     def die(self, power_lost: bool = True, arriving: "int | None" = 0) -> "World":
         """The device loses its power: what was not synced is gone, of the bytes on the way ``arriving`` arrive."""
-        self.link.abandon(arriving)
+        self.link.abandon(arriving if arriving is None else min(arriving, self.link.on_the_way()))
         self.store.power_up(Rng(3), "lose" if power_lost else None, power_lost)
         return self
 
@@ -99,6 +99,10 @@ class World:
 
     # --- time ---
 
+    def deliver_bytes(self) -> None:
+        """Let the world move, and the engine not."""
+        self.link.tick(self.now_ms)
+
     def step(self, after_ms: int = 0) -> int:
         """Let the world move, then the engine."""
         self.now_ms += after_ms
@@ -117,6 +121,8 @@ class World:
             due_ms = self.link.next_due_ms()
             if due_ms is not None:
                 wait_ms = min(wait_ms, max(0, due_ms - self.now_ms))
+            if self.engine.wants_to_write() or self.link.acks_per_receive is not None:
+                wait_ms = 1  # a port wakes when the socket can be written, or has something to read
             if self.now_ms >= end_ms:
                 return
             self.now_ms = min(end_ms, self.now_ms + max(1, wait_ms))
