@@ -253,6 +253,7 @@ def wrapper_on(stub: _StubSocket, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_the_websocket_wrapper_keeps_the_rest_of_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     stub = _StubSocket()
     wrapper = wrapper_on(stub, monkeypatch)
+    assert wrapper._socket is stub
     stub.takes = [5, -1]
     assert wrapper.send(b"payload") == 0
     assert len(wrapper._sendbuffer) == 2 + 4 + 7 - 5
