@@ -378,15 +378,19 @@ class Engine:
         except OSError as failure:
             self._disk_failed(now_ms, failure)
             return False
-        self.store_error = ""
+        self._reclaim(now_ms)
+        return True
+
+    def _reclaim(self, now_ms: int) -> None:
         try:
             self.delivery.reclaim()
         except OSError as failure:
-            self._disk_failed(now_ms, failure)  # tried again with the next save
-        return True
+            self._disk_failed(now_ms, failure)
+        else:
+            self.store_error = ""
 
     def _reserve(self) -> None:
-        """Write both checkpoints of a new cache at once: on a disk that is full of messages they need no more room then.
+        """Write both checkpoints of a new cache at once: when the disk is full of messages they need no more room.
 
         Without them nothing may be sent, and so nothing would ever be freed.
         """
@@ -399,6 +403,8 @@ class Engine:
     def _save_if_due(self, now_ms: int) -> None:
         if not self.delivery.unsaved:
             self._unsaved_since = -1
+            if self.store_error and not self._disk_rests(now_ms):
+                self._reclaim(now_ms)  # nothing else is waiting for the disk
             return
         if self._unsaved_since < 0:
             self._unsaved_since = now_ms
@@ -414,8 +420,8 @@ class Engine:
         elif self._phase == _ONLINE and (self.delivery.awaits() or self.wants_to_write()):
             due = min(due, self._oldest_since + self._ack_timeout_ms - now_ms)
         if self.store_error:
-            due = min(due, self._store_retry_at - now_ms)
-        if self._unsaved_since >= 0:
+            due = min(due, self._store_retry_at - now_ms)  # before that a save is not tried
+        elif self._unsaved_since >= 0:
             due = min(due, self._unsaved_since + self._checkpoint_delay_ms - now_ms)
         return max(0, due)
 
