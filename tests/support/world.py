@@ -103,6 +103,13 @@ class World:
         """Let the world move, and the engine not."""
         self.link.tick(self.now_ms)
 
+    def hang_up(self, code: int) -> None:
+        """The broker ends the connection, in MQTT 5 with this reason."""
+        connection = self.link._connection
+        if connection is not None:
+            connection.end(code)
+            self.link._down.put(self.now_ms, connection.feed(b""))
+
     def step(self, after_ms: int = 0) -> int:
         """Let the world move, then the engine."""
         self.now_ms += after_ms
