@@ -26,7 +26,7 @@ QUIET_SECONDS = 15  # nothing moved for so long: what is not there now does not 
 WITHOUT_MOSQUITTO = """\
 Neither is Mosquitto here nor could it be fetched, so a broker in Python (amqtt) stands in for it. It keeps its
 sessions in memory and does not resume a QoS 2 handshake that was cut. So here the broker is never stopped, only
-frozen, and the readings go out with QoS 1: what you see is that nothing is lost; a few duplicates are in order.
+frozen, and the readings go out with QoS 1: what you see is that nothing is lost. Duplicates belong to QoS 1.
 For the whole demo: sudo apt-get install mosquitto"""
 
 
