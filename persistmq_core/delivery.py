@@ -314,9 +314,7 @@ class Delivery:
         for place in range(seq, min(gap_end, window.cursor + window.span)):
             unsettled += window.state(place) == WAITING
         beyond = max(0, gap_end - (window.cursor + window.span))
-        skipped = 0
-        if self.reader.gap_skipped >= 0:
-            skipped = min(max(0, self.reader.gap_skipped - state.skipped), unsettled + beyond)
+        skipped = min(max(0, self.reader.gap_skipped - state.skipped), unsettled + beyond)
         lost = unsettled + beyond - skipped  # these come first: numbers are skipped at the end of a segment only
         if beyond and seq >= self._dup_end and window.cursor == seq and window.jump(gap_end):
             state.damaged += lost

@@ -96,7 +96,7 @@ class JournalReader:
 
     def __init__(self, store: Store, cache_id: int, read_bytes: int = READ_BYTES) -> None:
         self.gap_end = 0  # after GAP: the next number that can be read
-        self.gap_skipped = -1  # skipped numbers below gap_end, as the journal counts them; -1 if it does not say
+        self.gap_skipped = 0  # skipped numbers below gap_end, as the journal counts them
         self.damaged_bytes = 0  # found since the start
         self._store = store
         self._cache_id = cache_id
@@ -161,7 +161,7 @@ class JournalReader:
             if self._limit == 0 and reader.first_seq != active_seq:
                 self._seal()
             if seq < reader.first_seq:
-                return self._gap_before(self._index)
+                return self._gap_before(self._index, skipped)
             limit = self._limit or end_seq
             while (reader.record is None or reader.record.seq < seq) and reader.end_seq < limit:
                 found = reader.next()
@@ -179,7 +179,7 @@ class JournalReader:
             if self._index + 1 == len(self._segments):
                 return self._gap(end_seq, skipped)
             if seq < self._segments[self._index + 1][0]:
-                return self._gap_before(self._index + 1)
+                return self._gap_before(self._index + 1, skipped)
             self._reader = None
         return NOTHING
 
@@ -188,9 +188,15 @@ class JournalReader:
         self.gap_skipped = gap_skipped
         return GAP
 
-    def _gap_before(self, index: int) -> int:
-        header = self._header(index)
-        return self._gap(self._segments[index][0], header[1] if header else -1)
+    def _gap_before(self, index: int, skipped: int) -> int:
+        """Numbers are missing before a segment. If its header does not read, the next that does bounds the skipped."""
+        gap_end = self._segments[index][0]
+        while index < len(self._segments):
+            header = self._header(index)
+            if header:
+                return self._gap(gap_end, header[1])
+            index += 1
+        return self._gap(gap_end, skipped)
 
     def _header(self, index: int) -> "tuple[int, int, int] | None":
         first_seq, name = self._segments[index]

@@ -49,15 +49,15 @@ def recover(store: Store, span: int, random: Random, read_bytes: int = READ_BYTE
         # Every message the journal holds is sent again: duplicates are possible, a loss is not. What was reclaimed
         # had been acknowledged (law 5).
         state.cursor = segments[0][0]
-        state.skipped = max(0, segments[0][1])
+        state.skipped = _skipped_before_first(segments)
         state.delivered = state.cursor - SEQ_FIRST - state.skipped
     elif doubtful and segments and segments[0][0] > state.cursor:
-        _settle_reclaimed(state, segments[0])
+        _settle_reclaimed(state, segments[0][0], _skipped_before_first(segments))
     if reader is not None:
         found.end_seq = max(reader.end_seq, SEQ_FIRST)
         found.skipped = segments[-1][1]
         if found.skipped < 0:  # its header does not read: at least what the others and the checkpoint know of
-            found.skipped = max(state.skipped, max([skipped for _, skipped, _ in segments]))
+            found.skipped = max([state.skipped] + [skipped for _, skipped, _ in segments])
         found.active_first = segments[-1][0]
         size = _size(store, reader.name)
         if size == reader.end_offset and not reader.damaged_bytes and segments[-1][1] >= 0:
@@ -206,14 +206,21 @@ def _is_blank(store: Store, name: str, read_bytes: int) -> bool:
         offset += count
 
 
-def _settle_reclaimed(state: Checkpoint, first: "tuple[int, int, str]") -> None:
+def _skipped_before_first(segments: "list[tuple[int, int, str]]") -> int:
+    """What the first header that reads says, should numbers have been skipped behind a damaged one or not."""
+    for _, skipped, _ in segments:
+        if skipped >= 0:
+            return min(skipped, segments[0][0] - SEQ_FIRST)
+    return 0
+
+
+def _settle_reclaimed(state: Checkpoint, first_seq: int, skipped: int) -> None:
     # The newest checkpoint is lost and the one before lags behind a reclaim: what was removed had been acknowledged.
-    first_seq, skipped, _ = first
     gone = first_seq - state.cursor
     for index in range(min(gone, len(state.places))):
         if state.places[index] in (PLACE_DONE, checkpoints.PLACE_ORPHAN):
             gone -= 1  # in its account already
-    newly_skipped = min(gone, max(0, skipped - state.skipped)) if skipped >= 0 else 0
+    newly_skipped = min(gone, max(0, skipped - state.skipped))
     state.skipped += newly_skipped
     state.delivered += gone - newly_skipped
     shift = min(first_seq - state.cursor, len(state.places))

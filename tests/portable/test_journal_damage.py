@@ -136,10 +136,10 @@ class DamageTest(DamageTestCase):
         self.store.truncate(name_of(4), 0)
         self.assertEqual(self.walk(self.reader()), [1, 2, 3, (4, 7, 0), 7, 8, 9])
 
-    def test_a_gap_before_a_header_that_does_not_read_has_no_count(self):
+    def test_a_gap_before_a_header_that_does_not_read_takes_the_next_count_there_is(self):
         self.store.remove(name_of(4))
         self.store.corrupt(name_of(7), 0, b"X")
-        self.assertEqual(self.walk(self.reader()), [1, 2, 3, (4, 7, -1), 7, 8, 9])
+        self.assertEqual(self.walk(self.reader()), [1, 2, 3, (4, 7, 0), 7, 8, 9])
 
     def test_nothing_is_invented_by_any_damage(self):
         for seed in range(150):
