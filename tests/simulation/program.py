@@ -3,281 +3,169 @@
 Everything comes from one seed, on both interpreters alike. ``run(seed)`` raises LawBroken with the story so far.
 """
 
-from persistmq_core.engine import Engine
-from persistmq_core.errors import StoreError
-from tests.support.link import ModelTransport
-from tests.support.model_broker import ModelBroker
 from tests.support.rng import Rng
-from tests.support.write_list_store import EIO, ENOSPC, PowerCut, WriteListStore
+from tests.support.write_list_store import PowerCut
 
-from .laws import LawBroken, Laws
-
-_DRAIN_MS_MAX = 4 * 3600 * 1000
-
-
-class Message:
-    """What the program published. ``sure``: publish() returned, so it must arrive."""
-
-    def __init__(self, number: int, qos: int, retain: bool, size: int) -> None:
-        self.topic = "t/%d" % (number % 3)
-        self.payload = b"<%d>" % number + b"." * size
-        self.qos = qos
-        self.retain = retain
-        self.sure = False
+from .actions import draw_action, draw_settings
+from .damage import damage
+from .judge import judge
+from .laws import LawBroken
+from .world import World
 
 
-class Program:
-    """One run. ``faults``: the kinds of trouble that it may make (see ``_ACTIONS``)."""
+class Program(World):
+    """One run of ``actions`` (see ``actions.py``)."""
 
-    def __init__(self, seed: int, steps: int = 120, faults: str = "crash disk link broker") -> None:
-        self.seed = seed
-        self.steps = steps
-        self.rng = Rng(seed)
-        self.faults = faults.split(" ")
+    def __init__(self, settings: "dict[str, object]", actions: "list[tuple]") -> None:
+        super().__init__(settings)
+        self.actions = actions
         self.trace = []
-        self.now_ms = 0
-        self.events = 0
-        self.messages = []
-        self.staged = []  # messages of the group that is being stored
-        self.starts = 0
-        rng = self.rng
-        self.store = WriteListStore()
-        self.broker = ModelBroker()
-        self.broker.deliver_at = rng.pick(("pubrel", "pubrel", "publish"))
-        self.protocol = rng.pick((4, 5))
-        self.broker.receive_maximum = rng.pick((65535, 65535, 1, 3))
-        self.window = rng.pick((1, 2, 4, 8, 16))
-        self.window_qos2 = rng.pick((1, 2, 4, 8))
-        self.segment_bytes_max = rng.pick((1024, 1024, 4096))
-        self.checkpoint_delay_ms = rng.pick((0, 50, 1000))
-        self.loss_unseen = False  # the broker lost the session and the client cannot know yet
-        self.excused = set()  # payloads that the protocol itself may lose (see broker_trouble)
-        self.laws = Laws(self.store, self.broker)
-        self.transport = None
-        self.engine = None
+        self.fate_rng = Rng(1)  # of the next power cut
+        self.store = self.disk
 
-    # --- the world ---
+    def note(self, words: str) -> None:
+        self.trace.append("%d ms: %s" % (self.now_ms, words))
 
-    def start(self) -> None:
-        """A process starts on what the disk holds."""
-        self.starts += 1
-        rng = self.rng
-        transport = ModelTransport(
-            self.broker, rng.fork(), protocol=self.protocol, latency_ms_min=0, latency_ms_max=rng.pick((0, 5, 200))
-        )
-        transport.busy_percent = rng.pick((0, 0, 20))
-        transport.short_percent = rng.pick((0, 0, 30))
-        transport.bytes_per_tick = rng.pick((None, None, 7))
-        transport.on_wire = lambda packet: self.laws.on_wire(packet, self.protocol == 5, self.engine)
-        transport.tick(self.now_ms)
-        self.transport = transport
-        self.engine = Engine(
-            self.store,
-            transport,
-            rng.fork(),
-            window=self.window,
-            window_qos2=self.window_qos2,
-            ack_timeout_ms=2000,
-            connect_timeout_ms=1000,
-            reconnect_delay_ms_min=100,
-            reconnect_delay_ms_max=3000,
-            checkpoint_delay_ms=self.checkpoint_delay_ms,
-            segment_bytes_max=self.segment_bytes_max,
-            read_bytes=rng.pick((64, 300, 4096)),
-            session_marker=7,
-        )
+    # --- life and death ---
 
-    def restart(self, power_lost: bool) -> None:
+    def restart(self, power_lost: bool, rng: Rng, cut_again: int = 0) -> None:
         """The process or the whole device dies, and starts again until it comes up."""
         self.note("restart, power lost" if power_lost else "restart")
         if self.transport is not None:
-            self.transport.abandon()
-        self.engine = None
-        self.staged = []
+            self.die()
         while True:
-            self.store.power_up(self.rng, power_lost=power_lost)
-            self.laws.forget_segments()
-            if "crash" in self.faults and self.rng.one_in(8):
-                self.store.crash_at = self.store.steps + self.rng.between(1, 12)
+            self.disk.power_up(rng, power_lost=power_lost)
+            if cut_again:
+                self.disk.crash_at = self.disk.steps + cut_again
+                cut_again = 0
             try:
-                self.start()
+                self.start(rng)
             except PowerCut:
                 power_lost = True
                 continue
             return
 
-    def note(self, words: str) -> None:
-        self.events += 1
-        self.trace.append("%d ms: %s" % (self.now_ms, words))
+    def act(self, action: "tuple") -> None:
+        """Run an action; if the power fails in it, the device starts again (and a drain begins again)."""
+        while True:
+            try:
+                getattr(self, "do_" + action[0])(*action[1:])
+                self.check()
+                return
+            except PowerCut:
+                self.note("power failed in call %d" % self.disk.steps)
+                self.restart(True, self.fate_rng)
+                if action[0] != "drain":
+                    return
 
     # --- actions ---
 
-    def publish(self) -> None:
-        rng = self.rng
-        count = rng.pick((1, 1, 1, 2, 5))
-        group = []
-        for _ in range(count):
-            size = rng.pick((0, 0, 10, 40, 300))
-            message = Message(len(self.messages), rng.pick((0, 1, 1, 2, 2, 2, 2)), rng.one_in(10), size)
-            self.messages.append(message)
-            seq = self.engine.spool.stage(message.topic, message.payload, message.qos, message.retain, self.now_ms)
-            self.laws.staged(seq, message.payload)
-            group.append(message)
-        self.note("publish %d" % count)
-        written = self.engine.spool.take()
-        written.write()
-        self.engine.spool.finish(written)
-        if written.error is None:
-            for message in group:
-                message.sure = True
-        elif not isinstance(written.error, StoreError):
-            raise LawBroken("errors: %r" % written.error)
+    def do_publish(self, how: str, shapes: "tuple") -> None:
+        """``how``: all in one group, or only staged (for the next one), or the last one while the group is synced."""
+        self.note("publish %d (%s)" % (len(shapes), how))
+        meanwhile = shapes[-1] if how == "meanwhile" else None
+        for shape in shapes[:-1] if meanwhile else shapes:
+            self.stage(*shape)
+        if how != "stage":
+            self.write(meanwhile)
 
-    def pass_time(self) -> None:
-        for _ in range(self.rng.between(1, 6)):
-            self.step(self.rng.pick((0, 1, 10, 100, 1000)))
+    def do_time(self, waits_ms: "tuple") -> None:
+        if self.kept is not None:
+            self.write()  # as the port does every while
+        for wait_ms in waits_ms:
+            self.step(wait_ms)
 
-    def step(self, longest_ms: int) -> None:
-        """Let time go on to the next thing that is due, at most ``longest_ms``."""
-        self.transport.tick(self.now_ms)
-        connections = self.engine.connections
-        wait_ms = self.engine.step(self.now_ms)
-        if self.engine.connections != connections and self.loss_unseen:
-            self.loss_unseen = False
-            if self.transport.session_present:
-                self.excused = {bytes(message[1]) for message in self.broker.forgotten}
-        self.events += 1
-        due_ms = self.transport.next_due_ms()
-        if due_ms is not None:
-            wait_ms = min(wait_ms, max(0, due_ms - self.now_ms))
-        self.now_ms += max(0 if self.engine.wants_to_write() else 1, min(wait_ms, longest_ms))
-        self.check()
+    def do_power(self, calls: int, seed: int) -> None:
+        self.note("power will fail")
+        self.fate_rng = Rng(seed)
+        self.disk.crash_at = self.disk.steps + calls
 
-    def check(self) -> None:
-        sure = len([message for message in self.messages if message.sure])
-        self.laws.check(self.engine, self.transport, sure, len(self.messages) - sure)
+    def do_restart(self, power_lost: bool, seed: int, cut_again: int) -> None:
+        self.restart(power_lost, Rng(seed), cut_again)
 
-    def trouble(self) -> None:
-        kind = self.rng.pick(self.faults)
-        rng = self.rng
-        if kind == "crash":
-            if rng.one_in(2):
-                self.store.crash_at = self.store.steps + rng.between(1, 10)
-                self.note("power will fail")
-            else:
-                self.restart(rng.one_in(2))
-        elif kind == "disk":
-            call, errno, short = rng.pick(
-                (("append", ENOSPC, 0), ("append", ENOSPC, 17), ("sync", EIO, 0), ("replace", ENOSPC, 0),
-                 ("replace", EIO, 9), ("remove", EIO, 0), ("read", EIO, 0))
-            )  # fmt: skip
-            self.store.fail_next(call, errno, short=short, times=rng.pick((1, 1, 2)))
-            self.note("%s will fail" % call)
-        elif kind == "link":
-            self.link_trouble()
-        else:
-            self.broker_trouble()
+    def do_disk(self, call: str, errno: int, short: int, times: int) -> None:
+        self.note("%s will fail" % call)
+        self.disk.fail_next(call, errno, short=short, times=times)
 
-    def link_trouble(self) -> None:
-        action = self.rng.pick(("cut", "reset", "freeze", "thaw"))
-        self.note("link: " + action)
-        if action == "cut":
+    def do_link(self, what: str) -> None:
+        self.note("link: " + what)
+        if what == "cut":
             self.transport.cut()
-        elif action == "reset":
+        elif what == "reset":
             self.transport.cut(dropped=True)
-        elif action == "freeze":
+        elif what == "freeze":
             self.transport.freeze()
         else:
             self.transport.thaw()
 
-    def broker_trouble(self) -> None:
-        rng = self.rng
-        action = rng.pick(("restart", "forget", "away", "back", "refuse", "accept"))
-        self.note("broker: " + action)
-        if action in ("restart", "forget"):
-            # A CONNACK with session present 0 that never arrives hides the loss: the next one says 1, of an empty
-            # session. MQTT has no remedy for that; what had its PUBREC and no PUBCOMP is then lost.
-            self.laws.sessions_lost = self.laws.sessions_lost or action == "forget"
-            self.loss_unseen = self.loss_unseen or action == "forget"
-            self.broker.restart(action == "restart")
-        elif action in ("away", "back"):
-            self.broker.listening = action == "back"
+    def do_broker(self, what: str) -> None:
+        self.note("broker: " + what)
+        if what == "restart":
+            self.broker.restart(True)
+        elif what == "forget":
+            self.forget_session()
+        elif what in ("away", "back"):
+            self.broker.listening = what == "back"
         else:
-            self.broker.connect_code = 0 if action == "accept" else 5
+            self.broker.connect_code = 0 if what == "accept" else 5
+
+    def do_silent(self, kind: int) -> None:
+        self.note("one 0x%02x will not come" % kind)
+        self.unordered = True
+        self.broker.stay_silent(kind, times=1)
+
+    def do_refuse(self, topic: int, code: int, times: int) -> None:
+        self.note("t/%d is refused: 0x%02x" % (topic, code))
+        self.unordered = self.refusals = True
+        self.broker.refuse("t/%d" % topic, code, times=times)
+
+    def do_poison(self, topic: int) -> None:
+        """The broker falls over each message of this topic, until all is well again."""
+        self.note("t/%d is poison" % topic)
+        self.unordered = True
+        self.broker.drop_at("t/%d" % topic)
+
+    def do_damage(self, kind: str, seed: int) -> None:
+        rng = Rng(seed)
+        self.die()
+        self.disk.power_up(rng, power_lost=False)
+        self.note("damage: " + damage(self, kind, rng))
+        self.start(rng)
+
+    def do_drain(self) -> None:
+        self.drain()
+        for _ in range(20):  # and nothing comes after the end
+            self.step(5000)
 
     # --- the run ---
 
     def run(self) -> "Program":
         try:
-            self.restart(False)
-            for _ in range(self.steps):
-                self.act(self.one_action)
+            self.restart(False, Rng(1))
+            for action in self.actions:
+                self.act(action)
+            self.note("all is well from now on")
             self.heal()
-            self.act(self.drain)
-            self.judge()
+            self.act(("drain",))
+            judge(self)
         except LawBroken as broken:
-            raise LawBroken("%s\nseed %d, after:\n%s" % (broken, self.seed, "\n".join(self.trace[-40:]))) from broken
+            raise LawBroken("%s\nafter:\n%s" % (broken, "\n".join(self.trace[-40:])))  # noqa: B904 - portable
         return self
 
-    def act(self, action: "object") -> None:
-        """Run an action; if the power fails in it, the device starts again (and a drain begins again)."""
-        while True:
-            try:
-                action()
-                return
-            except PowerCut:
-                self.note("power failed in call %d" % self.store.steps)
-                self.restart(True)
-                if action != self.drain:
-                    return
 
-    def one_action(self) -> None:
-        chance = self.rng.below(100)
-        if chance < 40:
-            self.publish()
-        elif chance < 85:
-            self.pass_time()
-        elif self.faults != [""]:
-            self.trouble()
-        self.check()
-
-    def heal(self) -> None:
-        self.note("all is well from now on")
-        self.store.heal()
-        self.broker.heal()
-        self.transport.thaw()
-
-    def drain(self) -> None:
-        end_ms = self.now_ms + _DRAIN_MS_MAX
-        while self.engine.accounts()["waiting"]:
-            self.step(60000)
-            if self.now_ms > end_ms:
-                raise LawBroken("drain: not delivered in time: %r" % self.engine.accounts())
-        # And nothing comes after the end.
-        for _ in range(20):
-            self.step(5000)
-
-    def judge(self) -> None:
-        """What the broker's subscribers saw, against what was published."""
-        counts = {}
-        last = [-1, -1, -1]
-        numbers = {message.payload: index for index, message in enumerate(self.messages)}
-        for topic, payload, qos, _ in self.broker.deliveries:
-            number = numbers.get(payload, -1)
-            if number < 0 or self.messages[number].topic != topic or self.messages[number].qos != qos:
-                raise LawBroken("6: delivered and never published: %r" % ((topic, payload, qos),))
-            if payload not in counts and number < last[qos] and not self.laws.sessions_lost:
-                raise LawBroken("order: %d after %d at QoS %d" % (number, last[qos], qos))
-            counts[payload] = counts.get(payload, 0) + 1
-            last[qos] = max(last[qos], number)
-        for message in self.messages:
-            count = counts.get(message.payload, 0)
-            if message.qos and message.sure and count == 0 and message.payload not in self.excused:
-                raise LawBroken("lost: %r at QoS %d" % (message.payload, message.qos))
-            if message.qos == 2 and count > 1 and not self.laws.sessions_lost:
-                raise LawBroken("twice: %r was delivered %d times" % (message.payload, count))
+def draw(seed: int, steps: int, faults: str) -> "tuple[dict[str, object], list[tuple]]":
+    """(settings, actions) of a seed."""
+    rng = Rng(seed)
+    kinds = [kind for kind in faults.split(" ") if kind]
+    settings = draw_settings(rng, kinds)
+    troubles = [kind for kind in kinds if kind != "kinds"]  # that one is in the settings
+    return settings, [draw_action(rng, troubles) for _ in range(steps)]
 
 
 def run(seed: int, steps: int = 120, faults: str = "crash disk link broker") -> Program:
     """Run one program; raises LawBroken, whose message replays it."""
-    return Program(seed, steps, faults).run()
+    settings, actions = draw(seed, steps, faults)
+    try:
+        return Program(settings, actions).run()
+    except LawBroken as broken:
+        raise LawBroken("%s\nseed %d, steps %d, faults %r" % (broken, seed, steps, faults))  # noqa: B904 - portable

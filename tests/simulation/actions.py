@@ -1,0 +1,88 @@
+"""What a program does, drawn from its seed before it begins: settings, and a list of plain tuples.
+
+A tuple holds all that is random about its action, so that a list with some of them left out still means the same:
+that is what makes a failure shrinkable, and replayable on another interpreter.
+"""
+
+from tests.support import mqtt_wire as wire
+from tests.support.rng import Rng
+from tests.support.write_list_store import EIO, ENOSPC
+
+from . import damage
+
+_DISK_FAULTS = (("append", ENOSPC, 0), ("append", ENOSPC, 17), ("sync", EIO, 0), ("replace", ENOSPC, 0),
+                ("replace", EIO, 9), ("remove", EIO, 0), ("read", EIO, 0), ("move", EIO, 0))  # fmt: skip
+# Reason codes of MQTT 5: some are for the message, two ask to be left alone for a while.
+_REFUSALS = (0x80, 0x83, 0x87, 0x90, 0x97, 0x91, 0x99)
+FAULTS = ("crash", "disk", "link", "broker", "kinds", "refuse", "poison", "damage")
+
+
+def draw_settings(rng: Rng, faults: "list[str]") -> "dict[str, object]":
+    """A world; a broker of another kind than Mosquitto only with the fault "kinds"."""
+    settings = {
+        "protocol": rng.pick((4, 5)),
+        "deliver_at": rng.pick(("pubrel", "pubrel", "publish")),
+        "receive_maximum": rng.pick((65535, 65535, 1, 3)),
+        "window": rng.pick((1, 2, 4, 8, 16)),
+        "window_qos2": rng.pick((1, 2, 4, 8)),
+        "segment_bytes_max": rng.pick((1024, 1024, 4096)),
+        "checkpoint_delay_ms": rng.pick((0, 50, 1000)),
+        "read_bytes": rng.pick((64, 300, 4096)),
+        "latency_ms_max": rng.pick((0, 5, 200)),
+        "busy_percent": rng.pick((0, 0, 20)),
+        "short_percent": rng.pick((0, 0, 30)),
+        "bytes_per_tick": rng.pick((None, None, 7)),
+        "keep_failed": rng.one_in(3),
+        "trust": rng.one_in(5),
+    }
+    if "kinds" in faults:
+        if "refuse" not in faults:
+            settings["qos2_answer"] = rng.pick(("pubrec", "puback"))
+        kind = rng.pick(("", "denies_session", "loses_above_max"))
+        if kind == "loses_above_max" and "poison" in faults:
+            kind = ""  # a message parked as poison may stay unreleased at the broker
+        if kind:
+            settings[kind] = True
+            if kind == "denies_session":
+                settings["trust"] = False  # such a broker is not to be trusted with what it says it has lost
+    return settings
+
+
+def draw_action(rng: Rng, faults: "list[str]") -> "tuple":
+    """One action; about every seventh is trouble."""
+    chance = rng.below(100)
+    if chance < 40:
+        shapes = [_shape(rng) for _ in range(rng.pick((1, 1, 1, 2, 5)))]
+        how = rng.pick(("write", "write", "write", "write", "stage", "meanwhile"))
+        return ("publish", how, tuple(shapes))
+    if chance < 85 or not faults:
+        return ("time", tuple([rng.pick((0, 1, 10, 100, 1000)) for _ in range(rng.between(1, 6))]))
+    return _trouble(rng, rng.pick(faults))
+
+
+def _shape(rng: Rng) -> "tuple[int, bool, int]":
+    """(QoS, retain, size) of a message."""
+    size = rng.pick((0, 0, 10, 40, 300))
+    return rng.pick((0, 1, 1, 2, 2, 2, 2)), rng.one_in(10), size
+
+
+def _trouble(rng: Rng, kind: str) -> "tuple":
+    if kind == "crash":
+        if rng.one_in(2):
+            return ("power", rng.between(1, 10), rng.word())
+        # The last one: the power fails again, so many calls into the start.
+        return ("restart", rng.one_in(2), rng.word(), rng.between(1, 12) if rng.one_in(8) else 0)
+    if kind == "disk":
+        return ("disk",) + rng.pick(_DISK_FAULTS) + (rng.pick((1, 1, 2)),)
+    if kind == "link":
+        return ("link", rng.pick(("cut", "reset", "freeze", "thaw")))
+    if kind == "refuse":
+        return ("refuse", rng.below(3), rng.pick(_REFUSALS), rng.pick((1, 1, 2, 5)))
+    if kind == "poison":
+        return ("poison", rng.below(3))
+    if kind == "damage":
+        return ("damage", rng.pick(damage.KINDS), rng.word())
+    action = rng.pick(("restart", "forget", "away", "back", "refuse", "accept", "silent"))
+    if action == "silent":
+        return ("silent", rng.pick((wire.PUBACK, wire.PUBREC, wire.PUBCOMP, wire.CONNACK)))
+    return ("broker", action)

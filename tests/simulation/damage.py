@@ -1,0 +1,93 @@
+"""A disk that forgets: bytes of what was synced change while no process runs, and files turn up that are not ours."""
+
+from persistmq_core import checkpoint as checkpoints
+from persistmq_core.record import FRAME_HEADER_BYTES
+from persistmq_core.segment import HEADER_BYTES, JOURNAL, encode_header, parse_name
+from tests.support.rng import Rng
+
+KINDS = ("record", "record", "header", "checkpoint", "checkpoints", "foreign segment", "foreign file")
+_FOREIGN_ID = 0xF00DF00D
+_FOREIGN_NAMES = ("journal/readme.txt", "journal/0000000000000001.seg", "notes")
+
+
+def damage(world: "object", kind: str, rng: Rng) -> str:
+    """Do it between two processes; says in words what was done, and notes in ``world`` what may be lost by it."""
+    if kind == "foreign file":
+        name = rng.pick(_FOREIGN_NAMES)
+        world.disk.put(name, b"not ours")
+        world.marks.append(b"not ours")
+        return name
+    if kind == "foreign segment":
+        name = "%s/%016x-%08x.seg" % (JOURNAL, rng.between(1, 50), _FOREIGN_ID)
+        content = encode_header(1, 0, _FOREIGN_ID) + b"another cache's"
+        if world.laws.durable_checkpoint() is None or world.disk.content(name) is not None:
+            return "nothing"  # a new cache, or one that cannot be told from it, would take it for its own
+        world.disk.put(name, content)
+        world.marks.append(content)
+        return name
+    segments = [name for name in world.disk.names(JOURNAL) if parse_name(name)]
+    if kind in ("checkpoints", "header") and len(segments) < 2 and _numbers_at_stake(world):
+        return "nothing"  # all that is known of the numbers would be gone, and so what was accepted
+    if kind in ("checkpoint", "checkpoints"):
+        return _checkpoints(world, kind == "checkpoints", rng)
+    if not segments:
+        return "nothing"
+    name = rng.pick(segments)
+    size = len(world.disk.content(name))
+    if kind == "record":
+        if size <= HEADER_BYTES:
+            return "nothing"
+        return _bytes(world, segments, name, rng.between(HEADER_BYTES, size - 1), rng)
+    world.laws.header_damaged = True
+    return _bytes(world, segments, name, rng.below(min(size, HEADER_BYTES)), rng)
+
+
+def _numbers_at_stake(world: "object") -> bool:
+    return world.laws.checkpoint_damaged or world.laws.header_damaged
+
+
+def _checkpoints(world: "object", both: bool, rng: Rng) -> str:
+    names = [name for name in checkpoints.NAMES if world.disk.content(name) is not None]
+    if not names:
+        return "nothing"
+    for name in names if both else [rng.pick(names)]:
+        size = len(world.disk.content(name))
+        world.disk.corrupt(name, rng.below(size - 3), rng.garbage(4))
+    world.laws.checkpoint_damaged = True
+    if world.laws.durable_checkpoint() is None:
+        world.laws.forget_wire()
+    return "checkpoints" if both else "a checkpoint"
+
+
+def _bytes(world: "object", segments: "list[str]", name: str, at: int, rng: Rng) -> str:
+    """One to four bytes of a segment; the messages whose frames they hit may be lost."""
+    before = bytes(world.disk.content(name))
+    noise = bytearray(before[at : at + rng.between(1, 4)])
+    for index in range(len(noise)):
+        noise[index] ^= rng.between(1, 255)
+    met = False
+    for number, message in enumerate(world.messages):
+        end = before.find(message.topic.encode() + message.payload)
+        if end < 0:
+            continue
+        start = end - FRAME_HEADER_BYTES
+        end += len(message.topic) + len(message.payload)
+        if start < at + len(noise) and at < end:
+            met = met or (number in world.sure and _will_be_read(world, message))
+            world.damaged.add(message.payload)
+            world.sure.discard(number)
+    world.disk.corrupt(name, at, noise)
+    after = bytes(world.disk.content(name))
+    world.marks = [mark for mark in world.marks if mark in after or mark not in before]
+    if met and name != segments[-1]:  # the end of the last one may be a torn tail: silent
+        world.marks.append(after[max(0, at - 8) : at + len(noise) + 8])
+    return "%d bytes at %d of %s" % (len(noise), at, name)
+
+
+def _will_be_read(world: "object", message: "object") -> bool:
+    """So that its damage will be met, and what did not read must be kept."""
+    state = world.laws.durable_checkpoint()
+    seq = world.laws.seq_of(message.payload)
+    if state is None or seq >= state.cursor + len(state.places):
+        return True
+    return seq >= state.cursor and state.places[seq - state.cursor] == checkpoints.PLACE_WAITING

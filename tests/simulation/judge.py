@@ -1,0 +1,100 @@
+"""What must be true when all is delivered: what the broker's subscribers saw, against what was published."""
+
+from persistmq_core.dead_letters import FOLDER
+
+from .laws import LawBroken
+
+
+def judge(world: "object") -> None:
+    """All of the judgements below."""
+    parked = dead_letters(world)
+    counts = _as_published(world)
+    _nothing_is_lost(world, counts, parked)
+    _nothing_comes_twice(world, counts)
+    _accounts(world, counts, parked)
+    _nothing_unread_is_deleted(world)
+
+
+def may_repeat(world: "object") -> bool:
+    """The broker lost the session, or says so, or what the client knew of it is damaged: it is sent again as new."""
+    return world.laws.sessions_lost or world.laws.checkpoint_damaged or world.broker.denies_session
+
+
+def dead_letters(world: "object") -> "dict[bytes, int]":
+    """Payload -> sequence number of what is parked."""
+    found = {}
+    for name in world.disk.names(FOLDER):
+        content = bytes(world.disk.content(name))
+        for message in world.messages:
+            if content.endswith(message.topic.encode() + message.payload):
+                found[message.payload] = int(name[len(FOLDER) + 1 :].split("-")[0], 16)
+    return found
+
+
+def _as_published(world: "object") -> "dict[bytes, int]":
+    """Law 6, never delivered wrong; and the original order within a QoS. Payload -> how often it was delivered."""
+    counts = {}
+    last = [-1, -1, -1]
+    numbers = {message.payload: index for index, message in enumerate(world.messages)}
+    repeats = world.unordered or may_repeat(world)
+    for topic, payload, qos, retain in world.broker.deliveries:
+        number = numbers.get(payload, -1)
+        message = world.messages[number]
+        if number < 0 or message.topic != topic or message.qos != qos or message.retain != retain:
+            raise LawBroken("6: delivered and never published: %r" % ((topic, payload, qos, retain),))
+        if payload not in counts and number < last[qos] and not repeats:
+            raise LawBroken("order: %d after %d at QoS %d" % (number, last[qos], qos))
+        counts[payload] = counts.get(payload, 0) + 1
+        last[qos] = max(last[qos], number)
+    return counts
+
+
+def _nothing_is_lost(world: "object", counts: "dict", parked: "dict") -> None:
+    """The purpose of it all."""
+    for number in sorted(world.sure):
+        message = world.messages[number]
+        if message.qos == 0 or message.payload in counts or message.payload in parked:
+            continue
+        if message.payload not in world.excused and message.payload not in world.damaged:
+            raise LawBroken("lost: %r at QoS %d" % (message.payload, message.qos))
+
+
+def _nothing_comes_twice(world: "object", counts: "dict") -> None:
+    """QoS 2 means once, unless the broker lost the session, or what the client knew was damaged."""
+    if may_repeat(world):
+        return
+    if world.broker.qos2_answer == "puback":
+        return  # such a broker does QoS 1 under another name
+    if world.refusals and world.broker.deliver_at == "publish":
+        return  # it delivers at the PUBLISH, and then refuses the repeat of it
+    for message in world.messages:
+        if message.qos == 2 and counts.get(message.payload, 0) > 1:
+            raise LawBroken("twice: %r was delivered %d times" % (message.payload, counts[message.payload]))
+
+
+def _accounts(world: "object", counts: "dict", parked: "dict") -> None:
+    """Law 2, at the end: each account against what happened outside."""
+    accounts = world.engine.accounts()
+    if accounts["refused"] > len(set(parked.values())):
+        raise LawBroken("2: %d refused, %d parked" % (accounts["refused"], len(parked)))
+    # A group that power tore in its middle looks damaged; no publish() of it had returned.
+    unsure = len(world.messages) - len(world.sure)
+    if accounts["damaged"] > unsure and not world.laws.header_damaged and not world.laws.checkpoint_damaged:
+        raise LawBroken("2: %d damaged, and no such number was" % accounts["damaged"])
+    for payload in parked:
+        if payload in counts and world.laws.times_sent.get(payload, 0) < 2 and not world.laws.checkpoint_damaged:
+            raise LawBroken("2: %r was delivered and parked" % payload)
+    unconfirmed = [message for message in world.messages if message.qos == 0 and message.payload not in counts]
+    possible = len(counts) + len(unconfirmed) + len(world.excused) + len(world.damaged)
+    if accounts["delivered"] > possible and not world.laws.checkpoint_damaged:
+        raise LawBroken("2: %d delivered, the broker has %d" % (accounts["delivered"], len(counts)))
+
+
+def _nothing_unread_is_deleted(world: "object") -> None:
+    """Law 6: what did not read is moved aside, with all its bytes."""
+    if not world.marks:
+        return
+    files = [bytes(world.disk.content(name)) for name in world.disk.names("")]
+    for mark in world.marks:
+        if not [1 for content in files if mark in content]:
+            raise LawBroken("6: damaged bytes were deleted: %r" % mark)

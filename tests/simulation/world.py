@@ -1,0 +1,238 @@
+"""What a program or a scenario runs in: a disk, a broker, a link, a clock, one process after the other, the laws."""
+
+from persistmq_core.contracts import Listener
+from persistmq_core.engine import Engine
+from persistmq_core.errors import StoreError
+from tests.support.link import ModelTransport
+from tests.support.model_broker import ModelBroker
+from tests.support.rng import Rng
+
+from .disk import Disk
+from .laws import LawBroken, Laws
+
+_DRAIN_MS_MAX = 4 * 3600 * 1000
+
+# What a world may be told to be; a program draws some of these.
+SETTINGS = {
+    "protocol": 4,
+    "window": 8,
+    "window_qos2": 4,
+    "segment_bytes_max": 1024,
+    "checkpoint_delay_ms": 0,
+    "read_bytes": 4096,
+    "latency_ms_max": 0,
+    "busy_percent": 0,
+    "short_percent": 0,
+    "bytes_per_tick": None,
+    "trust": False,
+    "keep_failed": False,  # durability "async": what the disk refuses is kept in RAM and tried again
+    "deliver_at": "pubrel",
+    "qos2_answer": "pubrec",
+    "receive_maximum": 65535,
+    "denies_session": False,
+    "loses_above_max": False,
+}
+
+
+class Message:
+    """What was published."""
+
+    def __init__(self, number: int, qos: int, retain: bool, size: int) -> None:
+        self.topic = "t/%d" % (number % 3)
+        self.payload = b"<%d>" % number + b"." * size
+        self.qos = qos
+        self.retain = retain
+
+
+class Ear(Listener):
+    """What the application hears, for law 2."""
+
+    def __init__(self, laws: Laws) -> None:
+        self.laws = laws
+
+    def delivered(self, seq: int) -> None:
+        self.laws.told(seq, "delivered")
+
+    def dropped(self, seq: int, account: str, reason_code: int) -> None:
+        self.laws.told(seq, account)
+
+    def connected(self, session_present: bool) -> None:
+        pass
+
+    def disconnected(self, reason: str) -> None:
+        pass
+
+
+class World:
+    """``settings``: what differs from SETTINGS. Begin with ``start``."""
+
+    def __init__(self, settings: "dict[str, object]") -> None:
+        self.settings = dict(SETTINGS)
+        self.settings.update(settings)
+        self.disk = Disk()
+        self.broker = ModelBroker()
+        self.broker.deliver_at = self.settings["deliver_at"]
+        self.broker.qos2_answer = self.settings["qos2_answer"]
+        self.broker.receive_maximum = self.settings["receive_maximum"]
+        self.broker.denies_session = self.settings["denies_session"]
+        if self.settings["loses_above_max"]:
+            self.broker.unreleased_max = self.settings["window_qos2"]
+            self.broker.loses_above_max = True
+        self.laws = Laws(self.disk, self.broker)
+        self.messages = []
+        self.sure = set()  # numbers of messages whose publish() returned: they must arrive
+        self.staged = []  # numbers of messages that this process staged and has not written
+        self.kept = None  # a group that the disk refused, and the numbers of its messages
+        self.kept_numbers = []
+        self.excused = set()  # payloads that the protocol itself may lose
+        self.damaged = set()  # payloads whose stored bytes were damaged
+        self.unordered = False  # the broker kept an answer back, or sent a message away for later
+        self.refusals = False  # the broker refused something
+        self.marks = []  # bytes that did not read and must be kept somewhere
+        self.now_ms = 0
+        self.events = 0
+        self.starts = 0
+        self.loss_unseen = False  # the broker lost the session and the client cannot know yet
+        self.transport = None
+        self.engine = None
+
+    # --- processes ---
+
+    def start(self, rng: Rng) -> None:
+        """A process starts on what the disk holds. PowerCut passes through."""
+        self.starts += 1
+        chosen = self.settings
+        transport = ModelTransport(
+            self.broker,
+            rng.fork(),
+            protocol=chosen["protocol"],
+            latency_ms_min=0,
+            latency_ms_max=chosen["latency_ms_max"],
+        )
+        transport.busy_percent = chosen["busy_percent"]
+        transport.short_percent = chosen["short_percent"]
+        transport.bytes_per_tick = chosen["bytes_per_tick"]
+        transport.on_wire = lambda packet: self.laws.on_wire(packet, chosen["protocol"] == 5, self.engine)
+        transport.tick(self.now_ms)
+        self.transport = transport
+        self.laws.restarted()
+        reads = {}
+        self.disk.reads = reads
+        try:
+            self.engine = Engine(
+                self.disk,
+                transport,
+                rng.fork(),
+                Ear(self.laws),
+                window=chosen["window"],
+                window_qos2=chosen["window_qos2"],
+                ack_timeout_ms=2000,
+                connect_timeout_ms=1000,
+                reconnect_delay_ms_min=100,
+                reconnect_delay_ms_max=3000,
+                checkpoint_delay_ms=chosen["checkpoint_delay_ms"],
+                segment_bytes_max=chosen["segment_bytes_max"],
+                read_bytes=chosen["read_bytes"],
+                session_marker=7,
+                trust_lost_session=chosen["trust"],
+            )
+        except (OSError, ValueError, TypeError, LookupError, ArithmeticError) as error:
+            raise LawBroken("6: it does not start: %r" % error)  # noqa: B904 - MicroPython chains no exceptions
+        finally:
+            self.disk.reads = None
+        self.laws.started(reads)
+
+    def die(self) -> None:
+        """The process is gone, with all that it had in RAM."""
+        self.transport.abandon()
+        self.engine = None
+        self.staged = []
+        self.kept = None
+        self.kept_numbers = []
+
+    # --- publishing ---
+
+    def stage(self, qos: int, retain: bool, size: int) -> None:
+        number = len(self.messages)
+        message = Message(number, qos, retain, size)
+        self.messages.append(message)
+        seq = self.engine.spool.stage(message.topic, message.payload, qos, retain, 0)
+        self.laws.staged(seq, message.payload)
+        self.staged.append(number)
+
+    def write(self, meanwhile: "tuple | None" = None) -> None:
+        """Write one group, as a port does (``group_commit.py``). ``meanwhile``: a message staged while it syncs."""
+        group, numbers = self.kept, self.kept_numbers
+        if group is None:
+            group, numbers = self.engine.spool.take(), self.staged
+            self.staged = []
+        if group is None:
+            return
+        self.kept, self.kept_numbers = None, []
+        if meanwhile is not None:
+            self.stage(*meanwhile)
+        group.write()
+        self.engine.spool.finish(group)
+        if group.error is None:
+            self.sure.update(numbers)
+        elif not isinstance(group.error, StoreError):
+            raise LawBroken("errors: %r" % group.error)
+        elif self.settings["keep_failed"]:
+            group.error = None
+            self.kept, self.kept_numbers = group, numbers
+
+    # --- time ---
+
+    def step(self, longest_ms: int) -> None:
+        """Let time go on to the next thing that is due, at most ``longest_ms``."""
+        self.transport.tick(self.now_ms)
+        connections = self.engine.connections
+        wait_ms = self.engine.step(self.now_ms)
+        self.events += 1
+        if self.engine.connections != connections:
+            self.came_up()
+        due_ms = self.transport.next_due_ms()
+        if due_ms is not None:
+            wait_ms = min(wait_ms, max(0, due_ms - self.now_ms))
+        self.now_ms += max(0 if self.engine.wants_to_write() else 1, min(wait_ms, longest_ms))
+        self.check()
+
+    def came_up(self) -> None:
+        """A connection came up: now the client knows of a lost session, or never will."""
+        if self.settings["trust"]:
+            self.excused.update([bytes(message[1]) for message in self.broker.forgotten])
+        if self.loss_unseen:
+            self.loss_unseen = False
+            if self.transport.session_present:
+                self.excused.update([bytes(message[1]) for message in self.broker.forgotten])
+
+    def check(self) -> None:
+        ambiguous = len(self.messages) - len(self.sure)
+        self.laws.check(self.engine, self.transport, len(self.sure), ambiguous)
+
+    # --- the end ---
+
+    def heal(self) -> None:
+        self.disk.heal()
+        self.broker.heal()
+        self.transport.thaw()
+
+    def drain(self) -> None:
+        """Until all is delivered."""
+        end_ms = self.now_ms + _DRAIN_MS_MAX
+        while self.kept is not None or self.staged:
+            self.write()
+        while self.engine.accounts()["waiting"] > 0:
+            self.step(60000)
+            if self.now_ms > end_ms:
+                raise LawBroken("drain: not delivered in time: %r" % self.engine.accounts())
+
+    def forget_session(self) -> None:
+        """The broker loses what it knows of the client.
+
+        A CONNACK with session present 0 that never arrives hides the loss: the next one says 1, of an empty session.
+        MQTT has no remedy for that; what had its PUBREC and no PUBCOMP is then lost.
+        """
+        self.laws.sessions_lost = True
+        self.loss_unseen = True
+        self.broker.restart(False)
