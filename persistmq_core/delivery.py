@@ -73,8 +73,9 @@ class Delivery:
         self._read_bytes = read_bytes
         self._durable_cursor = 0
         self._next = self.window.cursor  # the walk: everything before it is sent in this connection, or settled
-        # After a restart nobody knows what was sent, but nothing beyond the bound was.
-        self._sent_end = self._sent_bound = found.checkpoint.sent_bound
+        # After a restart nobody knows what was sent, but nothing beyond the bound was, and nothing that is new.
+        self._sent_bound = found.checkpoint.sent_bound
+        self._sent_end = min(self._sent_bound, found.end_seq)
         self._bound_reached = False  # a save must move it before more is sent
         self._dup_end = 0  # numbers before it go with DUP: they may have been sent in this session before
         self._received: list[int] = []  # PUBREC came, not on storage yet, in order of arrival
