@@ -187,6 +187,8 @@ class PersistClient:
         seq = self._commits.stage(topic, payload, qos, retain)
         if self._sync:
             self._commits.commit(seq)
+        elif self._thread is None:
+            self._commits.commit_staged()  # before connect_async there is no engine's thread to do it
         self._transport.wake()
         return PublishInfo(self, seq)
 
@@ -329,6 +331,7 @@ class PersistClient:
         self._close()
 
     def _close(self) -> None:
+        self._commits.commit_staged()
         self._engine.close()
         self._transport.release()
         self._store.close()

@@ -65,10 +65,9 @@ class GroupCommit:
             return True
 
     def commit_staged(self) -> bool:
-        """Write what is staged, if no other caller is at it. True if nothing is left that storage refuses."""
+        """Write what is staged, behind the group that is being written. True if nothing is left that storage refuses."""
         with self.lock:
-            if not self._busy:
-                self._write(None)
+            self._write(None)
             return self._kept is None
 
     def pending(self) -> bool:
