@@ -45,7 +45,7 @@ class Receiver:
     @property
     def payloads(self) -> list[str]:
         """In the order in which they came, as text."""
-        return [arrival.payload.decode() for arrival in list(self.arrivals)]
+        return [arrival.payload.decode(errors="backslashreplace") for arrival in list(self.arrivals)]
 
     def wait(self, count: int, timeout_s: float = 10.0) -> list[str]:
         """Wait for ``count`` messages and a moment more, in which nothing should come; the payloads."""
