@@ -1,0 +1,58 @@
+"""Random programs on a world that fails: no law is broken. ``tests/simulation`` says which laws and which faults."""
+
+import sys
+import unittest
+
+from tests.simulation.program import run
+
+# A failure says its seed, steps and faults; ``run(seed, steps, faults)`` replays it on either interpreter.
+ON_MICROPYTHON = sys.implementation.name == "micropython"
+PROGRAMS = 6 if ON_MICROPYTHON else 100
+STEPS = 120
+
+
+class SimulationTest(unittest.TestCase):
+    def programs(self, faults):
+        """Run programs; (publishes, PUBRELs, starts, deliveries) of all together."""
+        publishes = pubrels = starts = deliveries = 0
+        for seed in range(PROGRAMS):
+            program = run(seed, STEPS, faults)
+            publishes += program.laws.publishes
+            pubrels += program.laws.pubrels
+            starts += program.starts
+            deliveries += len(program.broker.deliveries)
+        # Programs in which nothing happens break no law either.
+        self.assertGreater(publishes, PROGRAMS * 20, faults)
+        self.assertGreater(pubrels, PROGRAMS * 10, faults)
+        self.assertGreater(deliveries, PROGRAMS * 20, faults)
+        return starts
+
+    def test_no_law_is_broken_when_all_is_well(self):
+        self.assertEqual(self.programs(""), PROGRAMS)
+
+    def test_no_law_is_broken_by_a_bad_link(self):
+        self.assertEqual(self.programs("link"), PROGRAMS)
+
+    def test_no_law_is_broken_by_a_bad_broker(self):
+        self.assertEqual(self.programs("broker"), PROGRAMS)
+
+    def test_no_law_is_broken_by_a_bad_link_to_a_bad_broker(self):
+        self.assertEqual(self.programs("link broker"), PROGRAMS)
+
+    def test_no_law_is_broken_by_power_cuts(self):
+        self.assertGreater(self.programs("crash"), 2 * PROGRAMS)
+
+    def test_no_law_is_broken_by_a_failing_disk(self):
+        self.assertEqual(self.programs("disk"), PROGRAMS)
+
+    def test_no_law_is_broken_by_power_cuts_on_a_failing_disk(self):
+        self.assertGreater(self.programs("crash disk"), 2 * PROGRAMS)
+
+    def test_no_law_is_broken_by_all_at_once(self):
+        self.assertGreater(self.programs("crash disk link broker"), 2 * PROGRAMS)
+
+    def test_no_law_is_broken_by_brokers_that_refuse_fall_over_and_are_no_mosquitto(self):
+        self.assertGreater(self.programs("kinds refuse poison link crash"), 2 * PROGRAMS)
+
+    def test_no_law_is_broken_by_damage(self):
+        self.assertGreater(self.programs("damage crash link"), 2 * PROGRAMS)
