@@ -147,6 +147,6 @@ def save(store: Store, state: Checkpoint) -> None:
     state.generation += 1
     try:
         store.replace(NAMES[state.generation & 1], state.encode())
-    except OSError:
+    except (OSError, MemoryError):
         state.generation -= 1  # so that the retry goes to the same slot, never over the newest whole one
         raise

@@ -56,6 +56,7 @@ class Delivery:
         window: int,
         window_qos2: int,
         read_bytes: int,
+        send_bytes: int = SEND_BYTES,
     ) -> None:
         self.checkpoint = found.checkpoint
         self.window = Window(len(found.checkpoint.places))
@@ -71,6 +72,7 @@ class Delivery:
         self._journal = journal
         self._listener = listener
         self._read_bytes = read_bytes
+        self._send_bytes = send_bytes
         self._durable_cursor = 0
         self._next = self.window.cursor  # the walk: everything before it is sent in this connection, or settled
         # After a restart nobody knows what was sent, but nothing beyond the bound was, and nothing that is new.
@@ -140,9 +142,10 @@ class Delivery:
                     self.strays += 1  # of a message that is not on the wire
                 continue
             if kind == packets.PUBREC:
+                self._received.append(seq)  # first: without memory for it, it must not be RECEIVED for ever
                 new = self.window.move(seq, GOT_PUBREC)
-                if new == RECEIVED:
-                    self._received.append(seq)
+                if new != RECEIVED:
+                    self._received.pop()
             else:
                 # PUBCOMP with 0x92, packet identifier not found: the broker is done with it (5.0, 3.7.2.1).
                 new = self.window.move(seq, GOT_PUBACK if kind == packets.PUBACK else GOT_PUBCOMP)
@@ -157,9 +160,10 @@ class Delivery:
         """It will not be sent again; parked with the next ``save``. False if its state does not allow it."""
         if self.window.state(seq) == ORPHAN:
             return self.window.move(seq, SETTLE) != NO_CHANGE
+        self._refused.append((seq, reason_code))  # first: without memory for it, it must not be REFUSED for ever
         if self.window.move(seq, REFUSE) == NO_CHANGE:
+            self._refused.pop()
             return False
-        self._refused.append((seq, reason_code))
         return True
 
     def _delivered(self, seq: int) -> None:
@@ -258,7 +262,7 @@ class Delivery:
                 packets.pubrel(out, packets.packet_id(seq))
         self._release = []
         mqtt5 = transport.protocol == 5
-        while len(out) < SEND_BYTES:
+        while len(out) < self._send_bytes:
             seq = self._next
             if (seq >= self._journal.end_seq and seq >= window.end) or not window.has_room(seq):
                 break

@@ -22,6 +22,7 @@ from .limits import (
     RECONNECT_DELAY_MS_MIN,
     SEGMENT_BYTES_MAX,
     SEGMENT_BYTES_MIN,
+    SEND_BYTES,
     STORE_RETRY_MS,
     WINDOW_DEFAULT,
     WINDOW_MAX,
@@ -63,6 +64,7 @@ class Engine:
         checkpoint_delay_ms: int = CHECKPOINT_DELAY_MS,
         segment_bytes_max: int = SEGMENT_BYTES_MAX,
         read_bytes: int = READ_BYTES,
+        send_bytes: int = SEND_BYTES,
         session_marker: int = 0,
         trust_lost_session: bool = False,
     ) -> None:
@@ -97,7 +99,9 @@ class Engine:
         self.spool = Spool(self.journal, cache_id)
         if found.checkpoint.session_marker != session_marker:
             found.checkpoint.session_known = False
-        self.delivery = Delivery(store, self.journal, found, self._listener, window, window_qos2, read_bytes)
+        self.delivery = Delivery(
+            store, self.journal, found, self._listener, window, window_qos2, read_bytes, send_bytes
+        )
 
         self.connections = 0  # that came up since the start
         self.down_reason = "not connected yet"

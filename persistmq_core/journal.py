@@ -78,6 +78,10 @@ class Journal:
         self._name = name
         self._bytes = grown
 
+    def seal(self) -> None:
+        """What comes next begins a new segment."""
+        self._name = ""
+
     def commit(self, end_seq: int) -> None:
         """What was written is durable: the reading side may have it."""
         self.active_seq, self.skipped = self._written

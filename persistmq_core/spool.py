@@ -55,10 +55,12 @@ class Group:
         self._frames = frames
 
     def write(self) -> None:
-        """Append and sync. Never raises: what went wrong is in ``error``."""
+        """Append and sync; what went wrong is in ``error``. Raises MemoryError if there is not even room for that."""
+        frames = self._frames
         try:
-            self._journal.write(b"".join(self._frames), self.first_seq)
-        except OSError as failure:
+            self._journal.write(frames[0] if len(frames) == 1 else b"".join(frames), self.first_seq)
+        except (OSError, MemoryError) as failure:
+            self._journal.seal()  # the numbers are used up, and inside a segment they have no gap
             code = failure.args[0] if failure.args and isinstance(failure.args[0], int) else 0
             self.error = StoreError(code, "the message could not be stored: %s" % failure)
 
@@ -100,6 +102,12 @@ class Spool:
         self._frames = []
         self.staged_bytes = 0
         return group
+
+    def drop(self) -> None:
+        """Forget what is staged. Its numbers are free again: nothing of it was written, and no group is under way."""
+        self.next_seq -= len(self._frames)
+        self.staged_bytes = 0
+        self._frames.clear()
 
     def finish(self, group: Group) -> None:
         """After ``write``: commit what is durable. The numbers of a group that failed are never used again (law 4)."""

@@ -144,6 +144,32 @@ class SpoolTest(unittest.TestCase):
         self.write()
         self.assertEqual(self.spool.staged_bytes, 0)
 
+    def test_what_is_dropped_before_it_was_written_takes_no_number(self):
+        self.stage()
+        self.write()
+        self.stage()
+        self.stage()
+        self.spool.drop()
+        self.assertEqual((self.spool.staged_bytes, self.spool.take()), (0, None))
+        self.assertEqual(self.stage(), 2)
+        self.assertIsNone(self.write().error)
+        self.assertEqual(self.spool.accepted(), 2)
+
+    def test_a_group_for_which_there_is_no_memory_ends_its_segment(self):
+        def no_memory(*_):
+            raise MemoryError
+
+        self.stage()
+        self.write()
+        self.stage()
+        self.journal.write, write = no_memory, self.journal.write
+        self.assertIsInstance(self.write().error, StoreError)
+        self.journal.write = write
+        self.stage()
+        self.assertIsNone(self.write().error)
+        self.assertEqual(self.spool.accepted(), 2)
+        self.assertEqual(len(self.store.list("journal")), 2)  # inside a segment the missing number would be damage
+
     def test_nothing_staged_is_no_group(self):
         self.assertIsNone(self.spool.take())
 
