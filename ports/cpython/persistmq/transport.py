@@ -118,6 +118,7 @@ class PahoTransport(Transport):
                 taken += count
         except OSError as error:
             self._guarded(partial(self._lost_while_writing, error))
+            self._wake_up.set()  # there is no descriptor left that could: the engine is to hear of it now
         return taken
 
     def receive(self) -> bytes:
