@@ -65,7 +65,7 @@ class GroupCommit:
             return True
 
     def commit_staged(self) -> bool:
-        """Write what is staged, behind the group that is being written. True if nothing is left that storage refuses."""
+        """Write what is staged, behind the group that is being written. True if storage refuses nothing of it."""
         with self.lock:
             self._write(None)
             return self._kept is None
