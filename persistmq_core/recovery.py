@@ -119,25 +119,24 @@ def _adopt(store: Store, files: "list[tuple[int, int, int, str]]", cache_id: int
     """
     kept: list[tuple[int, int, str]] = []
     misnamed = []
+    taken = {}  # first numbers: a segment may be there twice, as .seg and .bad
     names = [each[3] for each in files]
-    for first_seq, number, skipped, name in files:
-        if number != cache_id:
-            quarantine(store, name)
-        elif name[:-4] != segment_name(first_seq, cache_id)[:-4]:
-            aside = name
-            if not name.endswith(_MOVING):  # else a start that was cut short has done it
-                while aside in names:  # two may have each other's name
-                    aside += _MOVING
-                store.move(name, aside)
-            misnamed.append((first_seq, skipped, aside))
-        elif kept and kept[-1][0] == first_seq:
-            quarantine(store, name)  # the same segment as .seg and .bad
-        else:
-            kept.append((first_seq, skipped, name))
-    for first_seq, skipped, name in misnamed:
-        if first_seq in [other[0] for other in kept]:
+    # Those whose header reads come first; another file with the same number is moved out of their way.
+    for first_seq, number, skipped, name in [f for f in files if f[2] >= 0] + [f for f in files if f[2] < 0]:
+        if number != cache_id or first_seq in taken:
             quarantine(store, name)
             continue
+        taken[first_seq] = True
+        if name[:-4] == segment_name(first_seq, cache_id)[:-4]:
+            kept.append((first_seq, skipped, name))
+            continue
+        aside = name
+        if not name.endswith(_MOVING):  # else a start that was cut short has done it
+            while aside in names:  # two may have each other's name
+                aside += _MOVING
+            store.move(name, aside)
+        misnamed.append((first_seq, skipped, aside))
+    for first_seq, skipped, name in misnamed:
         right = segment_name(first_seq, cache_id)
         store.move(name, right)
         kept.append((first_seq, skipped, right))
@@ -154,10 +153,11 @@ def _without_litter(
         if skipped < 0:
             try:
                 empty = SegmentReader(store, name, first_seq, cache_id, read_bytes).next() != RECORD
+                blank = empty and _is_blank(store, name, read_bytes)
             except OSError:
-                empty = False
+                empty = False  # nobody knows
             if empty:
-                if _is_blank(store, name, read_bytes):
+                if blank:
                     store.remove(name)
                 else:
                     quarantine(store, name)

@@ -22,7 +22,7 @@ class BadBlockStore(WriteListStore):
     def read(self, name: str, offset: int, buffer: memoryview) -> int:
         count = WriteListStore.read(self, name, offset, buffer)
         for start, end in self._bad.get(name, ()):
-            if offset < end and start < offset + count:
+            if count and offset < end and start < offset + count:
                 self.reads_failed += 1
                 raise OSError(self.errno, "read of " + name)
         return count
@@ -31,3 +31,7 @@ class BadBlockStore(WriteListStore):
         WriteListStore.move(self, name, new_name)
         if name in self._bad:
             self._bad[new_name] = self._bad.pop(name)
+
+    def remove(self, name: str) -> None:
+        WriteListStore.remove(self, name)
+        self._bad.pop(name, None)

@@ -1,0 +1,52 @@
+"""Cache directories that the fuzzer found (tests/fuzz), each with what went wrong before."""
+
+import unittest
+
+from tests.support import journal_files as files
+from tests.support.bad_blocks import BadBlockStore
+from tests.support.journal_files import name_of
+from tests.support.world import World
+
+
+class FoundByFuzzingTest(unittest.TestCase):
+    def setUp(self):
+        self.store = BadBlockStore()
+
+    def delivered(self):
+        """Start on what lies there; the payloads that arrive."""
+        world = World(store=self.store)
+        world.run(60000)
+        self.assertEqual(world.account("waiting"), 0)
+        self.assertEqual(world.violations(), [])
+        return world.arrived()
+
+    def quarantined(self):
+        return len([name for name in self.store.snapshot() if name.startswith("quarantine/")])
+
+    def test_of_two_files_with_one_number_the_one_whose_header_reads_is_the_segment(self):
+        for other in (name_of(1, "bad"), name_of(1) + ".moving", name_of(1) + ".moving.moving"):
+            for content in (b"", b"noise", files.segment(1, 2)[1:]):
+                self.setUp()
+                files.put(self.store, 1, 3)
+                self.store.put(other, content)
+                self.assertEqual(self.delivered(), [files.payload(seq) for seq in (1, 2, 3)], (other, content))
+                self.assertEqual(self.quarantined(), 1)
+
+    def test_a_segment_under_another_s_name_is_found_though_its_own_name_is_taken_by_noise(self):
+        self.store.put(name_of(9), files.segment(1, 3))
+        self.store.put(name_of(1), b"noise")
+        files.put(self.store, 4, 2)
+        self.assertEqual(self.delivered(), [files.payload(seq) for seq in (1, 2, 3, 4, 5)])
+        self.assertEqual(self.quarantined(), 1)
+
+    def test_it_starts_on_a_file_that_is_no_longer_than_a_header_and_does_not_read(self):
+        for size in (1, 10, 32):
+            self.setUp()
+            files.put(self.store, 1, 3)
+            self.store.put(name_of(4), files.segment(4, 1)[:size])
+            self.store.spoil(name_of(4), 0)
+            self.assertEqual(self.delivered(), [files.payload(seq) for seq in (1, 2, 3)])
+
+
+if __name__ == "__main__":
+    unittest.main()
