@@ -1,6 +1,7 @@
 """What is sent again after the connection or the session was lost."""
 
 from persistmq_core import packets
+from persistmq_core.window import SETTLE
 from tests.support.delivery_case import DeliveryTestCase, ack
 
 PUBACK, PUBREC, PUBCOMP = packets.PUBACK, packets.PUBREC, packets.PUBCOMP
@@ -74,6 +75,54 @@ class ReconnectTest(DeliveryTestCase):
         self.assertEqual(self.diary.delivered_seqs, [2])
         self.assertEqual(self.fill(), [("PUBLISH", 1, False), ("PUBLISH", 3, False)])
         self.assertEqual(self.delivery.checkpoint.repeated, 2)
+
+    def test_what_cannot_be_refused_any_more_is_not(self):
+        self.publish(2, 1)
+        self.fill()
+        self.take(ack(PUBREC, 1), ack(PUBACK, 2))
+        for seq in (1, 2, 3000):  # received, done, nowhere near
+            self.assertFalse(self.delivery.refuse(seq, 1))
+        self.delivery.save()
+        self.assertEqual((self.diary.drops, self.accounts()), ([], (1, 0, 0)))
+
+    def test_a_lost_record_whose_identifier_the_broker_may_hold_is_released_and_can_be_given_up(self):
+        for given_up in (False, True):
+            self.setUp()
+            self.publish(2)
+            self.fill()
+            self.store.corrupt(self.store.list("journal")[0], 57, b"X")
+            self.delivery.end_connection()
+            self.delivery.resume()
+            self.assertEqual(self.fill(), [("PUBREL", 2, False)])
+            self.assertEqual(self.diary.drops, [(1, "damaged", 0)])
+            if given_up:
+                self.delivery.end_connection()
+                self.assertTrue(self.delivery.refuse(1, 1))
+            else:
+                self.take(ack(PUBCOMP, 1))
+            self.delivery.window.advance()
+            self.assertEqual((self.delivery.window.cursor, self.accounts()), (2, (0, 0, 1)))
+            self.assertEqual((self.diary.delivered_seqs, len(self.diary.drops)), ([], 1))
+
+    def test_what_has_its_pubrec_needs_its_record_no_more(self):
+        self.publish(2, 2, 2)
+        self.fill()
+        self.take(ack(PUBREC, 2))
+        self.delivery.save()
+        self.delivery.end_connection()
+        self.store.remove(self.store.list("journal")[0])
+        self.delivery.resume()
+        with self.assertRaises(OSError):
+            self.fill()  # and tried again
+        self.assertEqual(self.fill(), [("PUBREL", each, False) for each in (2, 3, 4)])
+        self.take(*[ack(PUBCOMP, seq) for seq in (1, 2, 3)])
+        self.assertEqual((self.diary.delivered_seqs, self.accounts()), ([2], (1, 0, 2)))
+
+    def test_a_window_that_is_ahead_of_the_journal_waits(self):
+        self.delivery.window.move(3, SETTLE)
+        self.assertEqual(self.fill(), [])
+        self.publish(1, 1)
+        self.assertEqual([each[1] for each in self.fill()], [1, 2])
 
     def test_what_was_never_sent_is_not_counted_as_repeated(self):
         self.publish(1, 1)

@@ -1,4 +1,4 @@
-"""Connecting, losing the connection, and the broker's session."""
+"""Connecting, losing the connection, silence and confusion."""
 
 import unittest
 
@@ -167,107 +167,6 @@ class SilenceTest(unittest.TestCase):
         world = World().online()
         world.run(50000)
         self.assertEqual(world.diary.disconnections, [])
-
-
-class SessionTest(unittest.TestCase):
-    def lose(self, world, keep_session=False):
-        """The broker restarts; with QoS 2 somewhere between PUBREC and PUBCOMP."""
-        world.online()
-        world.broker.stay_silent(packets.PUBCOMP)
-        world.publish(b"m", 2)
-        world.steps(4)
-        world.broker.heal()
-        world.broker.restart(keep_session)
-        world.run(3000)
-
-    def test_a_lost_session_is_sent_again_as_new_and_counted(self):
-        world = World()
-        self.lose(world)
-        sent = world.sent(packets.PUBLISH)
-        self.assertEqual([packet[0] & 8 for packet in sent], [0, 0])
-        self.assertEqual(world.arrived(), [b"m", b"m"])
-        self.assertEqual(world.engine.delivery.checkpoint.repeated, 1)
-        self.assertEqual(world.diary.connections, [False, False])
-
-    def test_a_lost_session_is_trusted_if_so_chosen(self):
-        world = World(trust_lost_session=True)
-        self.lose(world)
-        self.assertEqual(world.arrived(), [b"m"])
-        self.assertEqual((len(world.sent(packets.PUBLISH)), world.account("delivered")), (1, 1))
-
-    def test_a_session_that_was_kept_goes_on(self):
-        world = World()
-        self.lose(world, True)
-        self.assertEqual((world.arrived(), len(world.sent(packets.PUBLISH))), ([b"m"], 1))
-        self.assertEqual(world.engine.delivery.checkpoint.repeated, 0)
-
-    def test_what_goes_as_new_is_on_storage_before_the_first_byte(self):
-        world = World()
-        world.online()
-        world.broker.stay_silent(packets.PUBCOMP)
-        world.publish(b"m", 2)
-        world.steps(4)
-        world.broker.heal()
-        world.broker.restart(False)
-        world.store.fail_next("replace", 28, times=2)
-        world.run(500)
-        self.assertEqual(len(world.sent(packets.PUBLISH)), 1)
-        self.assertTrue("cannot be written" in world.diary.disconnections[-1] or world.engine.store_error)
-        world.run(10000)
-        self.assertEqual(len(world.sent(packets.PUBLISH)), 2)
-        self.assertEqual(world.account("delivered"), 1)
-
-    def old_session(self):
-        """A broker that holds a session of which this cache knows nothing."""
-        earlier = World().online()
-        earlier.publish(b"old", 2)
-        earlier.step()
-        earlier.deliver_bytes()
-        self.assertEqual(len(earlier.broker.session().unreleased), 1)
-        earlier.link.abandon(0)
-        return earlier.broker
-
-    def test_a_session_without_local_state_is_wiped_first(self):
-        broker = self.old_session()
-        world = World(broker=broker)
-        # The first message has the identifier that the broker still holds.
-        world.publish(b"new", 2)
-        world.run(1000)
-        self.assertEqual(world.arrived(), [b"new"])
-        self.assertEqual(world.link.opens, 3)
-        self.assertEqual(len(world.diary.connections), 1)
-        self.assertEqual(world.violations(), [])
-
-    def test_a_session_of_another_client_id_is_not_ours(self):
-        world = World().online()
-        world.publish(b"a", 2)
-        world.step()
-        world.die().start(session_marker=8)
-        world.run(1000)
-        self.assertEqual(world.link.opens, 3)
-        self.assertEqual(world.arrived(), [b"a"])
-        sent = world.sent(packets.PUBLISH)
-        self.assertEqual(sent[-1][0] & 8, 0)
-
-    def test_wiping_survives_a_power_cut(self):
-        for steps in range(8):
-            broker = self.old_session()
-            world = World(broker=broker)
-            world.publish(b"new", 2)
-            world.steps(steps)
-            world.restart().run(1000)
-            self.assertEqual(world.arrived(), [b"new"], steps)
-            self.assertEqual(world.account("delivered"), 1)
-
-    def test_a_broker_that_forgets_it_had_a_session_causes_no_harm(self):
-        world = World()
-        world.broker.denies_session = True
-        for _ in range(3):
-            world.publish_many(3, 2)
-            world.run(300)
-            world.link.cut()
-            world.run(300)
-        self.assertEqual(world.account("delivered"), 9)
 
 
 class ConfusionTest(unittest.TestCase):

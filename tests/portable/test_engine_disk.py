@@ -5,7 +5,7 @@ import unittest
 from persistmq_core import packets
 from persistmq_core.errors import StoreError
 from tests.support.world import World
-from tests.support.write_list_store import EIO, ENOSPC, PowerCut
+from tests.support.write_list_store import EIO, ENOSPC, PowerCut, WriteListStore
 
 
 class DiskTest(unittest.TestCase):
@@ -142,6 +142,18 @@ class DiskTest(unittest.TestCase):
         del world.store.replace
         world.run(3000)
         self.assertEqual(world.account("delivered"), 1)
+
+    def test_a_disk_that_is_full_at_the_first_start_is_used_when_there_is_room(self):
+        store = WriteListStore(capacity_bytes=10)
+        world = World(store=store)
+        with self.assertRaises(StoreError):
+            world.publish(b"m")
+        world.run(1000)
+        self.assertFalse(world.engine.online())
+        store.capacity_bytes = 10000
+        world.publish(b"m")
+        world.run(10000)
+        self.assertEqual((world.arrived(), world.accounts()), ([b"m"], [1, 1, 0, 0, 0]))
 
     def test_a_full_disk_delivers_what_it_has_and_takes_more_when_there_is_room(self):
         world = World(segment_bytes_max=1024)

@@ -171,6 +171,21 @@ class DamageTest(DamageTestCase):
             self.assertEqual(numbers, list(range(1, 10)), seed)
 
 
+class VanishedTest(DamageTestCase):
+    def test_a_segment_that_vanishes_while_it_is_read_is_a_gap(self):
+        self.end_seq, self.active_seq = 4, 1
+        for first_seq in (4, 7):
+            self.store.remove(name_of(first_seq))
+        reader = self.reader(30)
+        self.assertEqual(reader.peek(1, 4, 1, 0), MESSAGE)
+        self.store.remove(name_of(1))
+        files.put(self.store, 4, 3)
+        self.end_seq, self.active_seq = 7, 4
+        with self.assertRaises(OSError):
+            reader.peek(2, 7, 4, 0)
+        self.assertEqual(self.walk(reader, 2), [(2, 4, 0), 4, 5, 6])
+
+
 class ReclaimTest(DamageTestCase):
     def test_only_what_is_wholly_behind_the_cursor_is_removed(self):
         for cursor, left in ((1, 3), (3, 3), (4, 2), (6, 2), (7, 1), (10, 1), (1000, 1)):

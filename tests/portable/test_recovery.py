@@ -13,6 +13,8 @@ from tests.support.recovery_case import SPAN, RecoveryTestCase
 from tests.support.rng import Rng
 from tests.support.write_list_store import EIO, PowerCut
 
+ENFILE = 23
+
 
 class FreshTest(RecoveryTestCase):
     def test_an_empty_cache_begins_with_number_one_and_a_number_of_its_own(self):
@@ -263,6 +265,16 @@ class NewerVersionTest(RecoveryTestCase):
 
 
 class DiskErrorTest(RecoveryTestCase):
+    def test_an_error_that_is_not_about_the_bytes_is_passed_on(self):
+        for call in ("size", "read"):
+            self.setUp()
+            files.put(self.store, 1, 3)
+            self.store.fail_next(call, ENFILE, times=None, name="journal/")
+            before = self.store.snapshot()
+            with self.assertRaises(OSError):
+                self.recover()
+            self.assertEqual(self.store.snapshot(), before)
+
     def test_an_error_that_passes_is_no_damage(self):
         """Whatever call fails: it starts or it raises; what was whole is whole, and the next start has it all."""
         for call in ("list", "size", "read", "move", "remove"):
