@@ -63,7 +63,8 @@ def recover(store: Store, span: int, random: Random, read_bytes: int = READ_BYTE
         if size == reader.end_offset and not reader.damaged_bytes and segments[-1][1] >= 0:
             found.active_name = reader.name
             found.active_bytes = size
-        if size < 0 or reader.unreadable_end > reader.end_offset:
+        headless = segments[-1][1] < 0 and found.end_seq == segments[-1][0]  # not even a header reads
+        if size < 0 or headless or reader.unreadable_end > reader.end_offset:
             # Not what power cut short, but records perhaps, with any number up to what has room there. They count as
             # lost, unless the reader finds them after all.
             found.end_seq += reader.tail_bytes // FRAME_BYTES_MIN + 1

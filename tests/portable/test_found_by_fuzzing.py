@@ -47,6 +47,17 @@ class FoundByFuzzingTest(unittest.TestCase):
             self.store.spoil(name_of(4), 0)
             self.assertEqual(self.delivered(), [files.payload(seq) for seq in (1, 2, 3)])
 
+    def test_nothing_is_appended_to_it(self):
+        files.put(self.store, 1, 3)
+        self.store.put(name_of(4), files.segment(4, 1)[:2])
+        self.store.spoil(name_of(4), 0)
+        world = World(store=self.store)
+        seq = world.publish(b"new")
+        world.run(60000)
+        self.assertTrue(seq > 4, seq)
+        self.assertEqual(world.arrived()[-1], b"new")
+        self.assertEqual(world.account("waiting"), 0)
+
 
 if __name__ == "__main__":
     unittest.main()
