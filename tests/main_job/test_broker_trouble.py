@@ -143,6 +143,7 @@ def test_after_a_broker_was_frozen_everything_is_delivered_once(
     client.connect_async("127.0.0.1", broker.port)
     for number in range(100):
         client.publish("a", number)
+    assert until(lambda: client.get_status()["delivered"] > 0)
     broker.freeze()
     for number in range(100, 200):
         client.publish("a", number)
