@@ -91,3 +91,15 @@ def _will_be_read(world: "object", message: "object") -> bool:
     if state is None or seq >= state.cursor + len(state.places):
         return True
     return seq >= state.cursor and state.places[seq - state.cursor] == checkpoints.PLACE_WAITING
+
+
+def spoil(world: "object", number: int) -> None:
+    """Change one byte in the middle of the stored message with this number, or of the first one that is stored."""
+    for message in world.messages[number:]:
+        for name in world.disk.names(JOURNAL):
+            content = bytes(world.disk.content(name))
+            at = content.find(message.payload)
+            if at >= 0:
+                segments = [each for each in world.disk.names(JOURNAL) if parse_name(each)]
+                _bytes(world, segments, name, at + len(message.payload) // 2, Rng(3))
+                return

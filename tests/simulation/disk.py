@@ -28,6 +28,14 @@ class Disk(WriteListStore):
         file = self._files.get(name)
         return None if file is None else file.content
 
+    def peep(self, call: "object", *arguments: object) -> object:
+        """``call(disk, ...)`` reads, and nobody notices."""
+        watch, steps, crash_at = self.watch, self.steps, self.crash_at
+        self.watch = self.crash_at = None
+        found = call(self, *arguments)
+        self.watch, self.steps, self.crash_at = watch, steps, crash_at
+        return found
+
     def is_quiet(self) -> bool:
         """No write, name or removal waits for a sync: a power cut now would change nothing."""
         files = list(self._files.values())

@@ -31,8 +31,7 @@ class Program(World):
     def restart(self, power_lost: bool, rng: Rng, cut_again: int = 0) -> None:
         """The process or the whole device dies, and starts again until it comes up."""
         self.note("restart, power lost" if power_lost else "restart")
-        if self.transport is not None:
-            self.die()
+        self.die()
         while True:
             self.disk.power_up(rng, power_lost=power_lost)
             if cut_again:

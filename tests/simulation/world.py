@@ -142,9 +142,10 @@ class World:
             self.disk.reads = None
         self.laws.started(reads)
 
-    def die(self) -> None:
-        """The process is gone, with all that it had in RAM."""
-        self.transport.abandon()
+    def die(self, arriving: "int | None" = None) -> None:
+        """The process is gone, with all that it had in RAM; so many bytes on the way still reach the broker."""
+        if self.transport is not None:
+            self.transport.abandon(arriving)
         self.engine = None
         self.staged = []
         self.kept = None
@@ -186,8 +187,10 @@ class World:
     def step(self, longest_ms: int) -> None:
         """Let time go on to the next thing that is due, at most ``longest_ms``."""
         self.transport.tick(self.now_ms)
+        self.at_wire()
         connections = self.engine.connections
         wait_ms = self.engine.step(self.now_ms)
+        self.at_wire()
         self.events += 1
         if self.engine.connections != connections:
             self.came_up()
@@ -196,6 +199,9 @@ class World:
             wait_ms = min(wait_ms, max(0, due_ms - self.now_ms))
         self.now_ms += max(0 if self.engine.wants_to_write() else 1, min(wait_ms, longest_ms))
         self.check()
+
+    def at_wire(self) -> None:
+        """Bytes may be on the way: a place to cut, for those who look for one."""
 
     def came_up(self) -> None:
         """A connection came up: now the client knows of a lost session, or never will."""

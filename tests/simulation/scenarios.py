@@ -1,0 +1,122 @@
+"""Small stories in which every call and every byte is a place to cut. An action that was cut is done again."""
+
+from tests.support.write_list_store import EIO
+
+# name: (settings, actions). The actions are those of ``actions.py``, and some of ``cuts.Scene``.
+_ONE = ((2, False, 3),)
+_LARGE = ((2, False, 300),)
+_FILLS = ((2, False, 600),)
+_SOON = ("time", (0, 0, 0, 0, 0))
+
+SCENARIOS = {
+    # A whole handshake: the journal, PUBLISH, PUBREC, the checkpoint, PUBREL, PUBCOMP, the checkpoint.
+    "qos2": ({}, [("publish", "write", _ONE), _SOON]),
+    # The same in MQTT 5 with one at a time, at a broker that delivers at the PUBLISH.
+    "qos2v5": (
+        {"protocol": 5, "receive_maximum": 1, "deliver_at": "publish"},
+        [("publish", "write", _ONE + _ONE), _SOON],
+    ),
+    # Acknowledgements of QoS 1 may be stored late.
+    "qos1": (
+        {"checkpoint_delay_ms": 50},
+        [("publish", "write", ((1, False, 0), (1, True, 40), (1, False, 3))), _SOON],
+    ),
+    # Two segments are filled, delivered and removed.
+    "roll": (
+        {},
+        [
+            ("publish", "write", _LARGE),
+            ("publish", "write", _LARGE),
+            ("publish", "write", _LARGE),
+            _SOON,
+            ("publish", "write", _ONE),
+            ("publish", "write", _LARGE),
+            _SOON,
+        ],
+    ),
+    # The same as small as it can be: each message fills a segment.
+    "reclaim": (
+        {},
+        [("publish", "write", _FILLS), ("publish", "write", _FILLS), _SOON, ("publish", "write", _ONE)],
+    ),
+    # The broker forgets the session in the middle of a handshake.
+    "session": (
+        {},
+        [("publish", "write", _ONE + _ONE), ("time", (0, 0, 0, 0)), ("broker", "forget"), ("time", (200, 0, 0))],
+    ),
+    "trust": (
+        {"trust": True},
+        [("publish", "write", _ONE + _ONE), ("time", (0, 0, 0, 0)), ("broker", "forget"), ("time", (200, 0, 0))],
+    ),
+    # A publish that the full disk refuses, then room again.
+    "full": (
+        {},
+        [
+            ("publish", "write", _ONE),
+            ("room", 40),
+            ("publish", "write", ((2, False, 40),)),
+            _SOON,
+            ("room", 1 << 20),
+            ("publish", "write", _ONE),
+            _SOON,
+        ],
+    ),
+    # A sync that fails; the group is kept in RAM and written to a new segment.
+    "async": (
+        {"keep_failed": True},
+        [
+            ("publish", "write", _ONE),
+            ("disk", "sync", EIO, 0, 1),
+            ("publish", "write", _ONE),
+            ("publish", "stage", _ONE),
+            _SOON,
+            ("publish", "write", _ONE),
+        ],
+    ),
+    # The second of three is refused and parked.
+    "refused": (
+        {"protocol": 5},
+        [("refuse", 1, 0x87, None), ("publish", "write", ((2, False, 0), (2, False, 0), (1, False, 0))), _SOON],
+    ),
+    # A backlog, and a restart in order.
+    "backlog": (
+        {"window": 2},
+        [
+            ("broker", "away"),
+            ("publish", "write", _ONE),
+            ("publish", "write", ((1, False, 0), (2, False, 0))),
+            ("close",),
+            ("publish", "write", _ONE),
+            ("broker", "back"),
+            ("time", (4000, 0, 0, 0)),
+        ],
+    ),
+    # Several publishers in one group, and one more while it is synced.
+    "group": (
+        {},
+        [
+            ("publish", "stage", ((0, False, 3), (1, False, 3))),
+            ("publish", "meanwhile", ((2, False, 3), (1, True, 0), (2, False, 0))),
+            _SOON,
+        ],
+    ),
+    # A record that is damaged before it was sent: quarantined, counted, and the rest delivered.
+    "damaged": (
+        {"window": 4},
+        [
+            ("broker", "away"),
+            ("publish", "write", _LARGE + _LARGE + _ONE),
+            ("publish", "write", _LARGE),
+            ("spoil", 0),
+            ("broker", "back"),
+            ("time", (4000, 0, 0, 0)),
+            ("publish", "write", _ONE),
+        ],
+    ),
+    # A message over which the broker ends the connection, until it is parked.
+    "poison": (
+        {},
+        [("poison", 1), ("publish", "write", ((2, False, 0), (1, False, 0), (2, False, 0))), ("time", (5000,) * 30)],
+    ),
+}
+PAIRS = ("qos2", "reclaim")  # these matter most: in them every cut is followed by every other cut
