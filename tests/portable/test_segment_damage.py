@@ -1,5 +1,7 @@
 """A segment with a torn tail, with damage in the middle, and one that does not read."""
 
+from struct import pack
+
 from persistmq_core.segment import END, HEADER_BYTES, RECORD
 from tests.support import journal_files as files
 from tests.support.journal_files import CACHE_ID, frame
@@ -36,7 +38,7 @@ class UnreadableTest(ReaderTestCase):
             reader = self.reader_around()
             self.assertEqual(reader.next(), RECORD)
             self.store.fail_next("read", EIO)
-            self.store.fail_next(call, ENFILE)
+            self.store.fail_next(call, ENFILE, skip=1)
             with self.assertRaises(OSError) as caught:
                 reader.next()
             self.assertEqual(caught.exception.args[0], ENFILE)
@@ -47,10 +49,11 @@ class UnreadableTest(ReaderTestCase):
             def size(self, name):
                 return WriteListStore.size(self, name) + 10
 
-        self.store = Shrinking()
-        reader = self.reader_around()
-        self.store.fail_next("read", EIO)
-        self.assertEqual([reader.next() for _ in range(4)], [RECORD, RECORD, RECORD, END])
+        for skip in range(6):
+            self.store = Shrinking()
+            reader = self.reader_around()
+            self.store.fail_next("read", EIO, skip=skip)
+            self.assertEqual([reader.next() for _ in range(4)], [RECORD, RECORD, RECORD, END], skip)
 
 
 class TornTailTest(ReaderTestCase):
