@@ -42,7 +42,8 @@ def recover(store: Store, span: int, random: Random, read_bytes: int = READ_BYTE
         unknown = False
     if len(state.places) < span:
         state.places = state.places + bytearray(span - len(state.places))
-    segments = _without_litter(store, _adopt(store, files, state.cache_id), state.cache_id, read_bytes)
+    segments = _adopt(store, files, state.cache_id)
+    segments, litter_end = _without_litter(store, segments, state.cache_id, read_bytes)
     found = Recovered(state)
     reader = _last(store, segments, state.cache_id, read_bytes)
     if unknown and segments:
@@ -71,9 +72,9 @@ def recover(store: Store, span: int, random: Random, read_bytes: int = READ_BYTE
             found.active_name = ""
         else:
             found.torn_bytes = reader.tail_bytes
-        _keep_clear_of_the_wire(found, found.torn_bytes if size >= 0 else _UNKNOWN_BYTES)
+        _keep_clear_of_the_wire(found, found.torn_bytes if size >= 0 else _UNKNOWN_BYTES, litter_end)
     elif state.session_known:
-        _keep_clear_of_the_wire(found, _UNKNOWN_BYTES)  # the journal is gone: whatever it held may have been sent
+        _keep_clear_of_the_wire(found, _UNKNOWN_BYTES, 0)  # the journal is gone: whatever it held may have been sent
     return found
 
 
@@ -147,9 +148,13 @@ def _adopt(store: Store, files: "list[tuple[int, int, int, str]]", cache_id: int
 
 def _without_litter(
     store: Store, segments: "list[tuple[int, int, str]]", cache_id: int, read_bytes: int
-) -> "list[tuple[int, int, str]]":
-    """Put segments out of the way that hold nothing whole, not even a header: the power failed while one was made."""
+) -> "tuple[list[tuple[int, int, str]], int]":
+    """Put segments out of the way that hold nothing whole, not even a header: the power failed while one was made.
+
+    Or it was damaged; so the second value is up to which number they may have held.
+    """
     kept = []
+    end = 0
     for first_seq, skipped, name in segments:
         if skipped < 0:
             try:
@@ -161,10 +166,11 @@ def _without_litter(
                 if blank:
                     store.remove(name)
                 else:
+                    end = first_seq + max(0, _size(store, name)) // FRAME_BYTES_MIN + 1
                     quarantine(store, name)
                 continue
         kept.append((first_seq, skipped, name))
-    return kept
+    return kept, end
 
 
 def _last(
@@ -229,7 +235,7 @@ def _settle_reclaimed(state: Checkpoint, first_seq: int, skipped: int) -> None:
     state.cursor = first_seq
 
 
-def _keep_clear_of_the_wire(found: Recovered, tail_bytes: int) -> None:
+def _keep_clear_of_the_wire(found: Recovered, tail_bytes: int, litter_end: int) -> None:
     """Law 4: a number that may have been on the wire is never given again, whatever became of its record.
 
     A tail that does not read is most often a write that power cut short, of numbers that were never sent. It may be
@@ -245,8 +251,10 @@ def _keep_clear_of_the_wire(found: Recovered, tail_bytes: int) -> None:
     target = found.end_seq
     if known_end > found.end_seq:
         target = sent_end  # the checkpoint knows numbers that the journal has lost
-    elif tail_bytes and sent_end > found.end_seq:
-        target = min(sent_end, found.end_seq + tail_bytes // FRAME_BYTES_MIN + 1)
+    elif tail_bytes:
+        target = min(sent_end, max(litter_end, found.end_seq + tail_bytes // FRAME_BYTES_MIN + 1))
+    else:
+        target = min(sent_end, litter_end)
     if target <= found.end_seq:
         return
     fresh = target - max(found.end_seq, state.cursor)
