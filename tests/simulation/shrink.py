@@ -13,13 +13,12 @@ def failure(settings: "dict[str, object]", actions: "list[tuple]") -> str:
     return ""
 
 
-def shrink(settings: "dict[str, object]", actions: "list[tuple]", same: "object" = None) -> "list[tuple]":
-    """The shortest list that was found. ``same(words)``: it is still the failure that is looked for."""
-    same = same or (lambda words: True)
+def shrink(settings: "dict[str, object]", actions: "list[tuple]", law: str = "") -> "list[tuple]":
+    """The shortest list that was found to fail with words that begin with ``law``."""
 
     def fails(candidate: "list[tuple]") -> bool:
         words = failure(settings, candidate)
-        return bool(words) and same(words)
+        return bool(words) and words.startswith(law)
 
     size = len(actions)
     while size:
