@@ -1,7 +1,7 @@
 """The in-flight window: one state for each sequence number from the ack cursor on.
 
-A place moves only as ``_TABLE`` says; a pair that is not there is an acknowledgement that means nothing here (a late
-one, or a broker's mistake) and changes nothing. The ring is allocated once.
+A place moves only as the ``_on`` lines say; a pair that is not there is an acknowledgement that means nothing here (a
+late one, or a broker's mistake) and changes nothing. The ring is allocated once.
 """
 
 from .checkpoint import PLACE_DONE, PLACE_ORPHAN, PLACE_RELEASED, PLACE_WAITING
@@ -41,43 +41,48 @@ TRUST = const(14)  # the broker lost the session: believe its PUBREC
 EVENTS = ("send-0", "send-1", "send-2", "taken", "PUBACK", "PUBREC", "PUBCOMP", "stored", "send-PUBREL", "refuse",
           "settle", "abandon", "lose", "forget", "trust")  # fmt: skip
 
-_TABLE = (
-    (WAITING, SEND_0, SENT_0),
-    (WAITING, SEND_1, SENT_1),
-    (WAITING, SEND_2, SENT_2),
-    (WAITING, REFUSE, REFUSED),
-    (WAITING, SETTLE, DONE),
-    (WAITING, ABANDON, ORPHAN),
-    (SENT_0, TAKEN, DONE),
-    (SENT_0, LOSE, WAITING),
-    (SENT_1, GOT_PUBACK, DONE),
-    (SENT_1, REFUSE, REFUSED),
-    (SENT_1, LOSE, WAITING),
-    (SENT_2, GOT_PUBREC, RECEIVED),
-    (SENT_2, GOT_PUBACK, DONE),  # RabbitMQ answers QoS 2 with PUBACK: it took the message
-    (SENT_2, REFUSE, REFUSED),
-    (SENT_2, LOSE, WAITING),
-    (RECEIVED, STORED, RELEASED),
-    (RECEIVED, FORGET, WAITING),
-    (RECEIVED, TRUST, DONE),
-    (RELEASED, SEND_PUBREL, RELEASING),
-    (RELEASED, FORGET, WAITING),
-    (RELEASED, TRUST, DONE),
-    (RELEASED, REFUSE, REFUSED),  # a broker that dies of the PUBREL again and again
-    (RELEASING, GOT_PUBCOMP, DONE),
-    (RELEASING, LOSE, RELEASED),
-    (ORPHAN, SEND_PUBREL, ORPHAN_RELEASING),
-    (ORPHAN, FORGET, DONE),
-    (ORPHAN, TRUST, DONE),
-    (ORPHAN, SETTLE, DONE),
-    (ORPHAN_RELEASING, GOT_PUBCOMP, DONE),
-    (ORPHAN_RELEASING, LOSE, ORPHAN),
-    (REFUSED, SETTLE, DONE),
-)
 NO_CHANGE = const(-1)
 
 _EVENTS_MAX = const(16)
-_NEXT = {state * _EVENTS_MAX + event: new for state, event, new in _TABLE}
+_NOTHING = const(255)
+_NEXT = bytearray(b"\xff" * (len(STATES) * _EVENTS_MAX))  # 176 bytes; as tuples it would be 3 KB of a board's heap
+
+
+def _on(state: int, event: int, new: int) -> None:
+    _NEXT[state * _EVENTS_MAX + event] = new
+
+
+_on(WAITING, SEND_0, SENT_0)
+_on(WAITING, SEND_1, SENT_1)
+_on(WAITING, SEND_2, SENT_2)
+_on(WAITING, REFUSE, REFUSED)
+_on(WAITING, SETTLE, DONE)
+_on(WAITING, ABANDON, ORPHAN)
+_on(SENT_0, TAKEN, DONE)
+_on(SENT_0, LOSE, WAITING)
+_on(SENT_1, GOT_PUBACK, DONE)
+_on(SENT_1, REFUSE, REFUSED)
+_on(SENT_1, LOSE, WAITING)
+_on(SENT_2, GOT_PUBREC, RECEIVED)
+_on(SENT_2, GOT_PUBACK, DONE)  # RabbitMQ answers QoS 2 with PUBACK: it took the message
+_on(SENT_2, REFUSE, REFUSED)
+_on(SENT_2, LOSE, WAITING)
+_on(RECEIVED, STORED, RELEASED)
+_on(RECEIVED, FORGET, WAITING)
+_on(RECEIVED, TRUST, DONE)
+_on(RELEASED, SEND_PUBREL, RELEASING)
+_on(RELEASED, FORGET, WAITING)
+_on(RELEASED, TRUST, DONE)
+_on(RELEASED, REFUSE, REFUSED)  # a broker that dies of the PUBREL again and again
+_on(RELEASING, GOT_PUBCOMP, DONE)
+_on(RELEASING, LOSE, RELEASED)
+_on(ORPHAN, SEND_PUBREL, ORPHAN_RELEASING)
+_on(ORPHAN, FORGET, DONE)
+_on(ORPHAN, TRUST, DONE)
+_on(ORPHAN, SETTLE, DONE)
+_on(ORPHAN_RELEASING, GOT_PUBCOMP, DONE)
+_on(ORPHAN_RELEASING, LOSE, ORPHAN)
+_on(REFUSED, SETTLE, DONE)
 
 _TO_PLACE = bytes((
     PLACE_WAITING, PLACE_WAITING, PLACE_WAITING, PLACE_WAITING,
@@ -91,7 +96,7 @@ _FROM_PLACE = bytes((WAITING, DONE, RELEASED, ORPHAN))
 
 def transitions() -> "tuple[tuple[int, int, int], ...]":
     """The table itself, for the documentation and the tests: (state, event, new state)."""
-    return _TABLE
+    return tuple([(at // _EVENTS_MAX, at % _EVENTS_MAX, new) for at, new in enumerate(_NEXT) if new != _NOTHING])
 
 
 class Window:
@@ -146,9 +151,10 @@ class Window:
         """Let ``event`` happen to ``seq``; the new state, or NO_CHANGE where the table has none."""
         if seq >= self.cursor + self.span:
             return NO_CHANGE
-        new = _NEXT.get(self.state(seq) * _EVENTS_MAX + event, NO_CHANGE)
-        if new != NO_CHANGE:
-            self._put(seq, new)
+        new = _NEXT[self.state(seq) * _EVENTS_MAX + event]
+        if new == _NOTHING:
+            return NO_CHANGE
+        self._put(seq, new)
         return new
 
     def move_all(self, event: int) -> int:

@@ -12,6 +12,6 @@ def test_the_transition_table_in_the_design_is_the_code_s() -> None:
         f"| {window.STATES[state]} | {window.EVENTS[event]} | {window.STATES[new]} |"
         for state, event, new in window.transitions()
     ]
-    begin, end = "<!-- transitions: kept equal to window._TABLE by a test -->\n", "\n<!-- end -->"
+    begin, end = "<!-- transitions: kept equal to window.transitions() by a test -->\n", "\n<!-- end -->"
     table = _DESIGN.read_text().split(begin)[1].split(end)[0].splitlines()
     assert table[2:] == rows
