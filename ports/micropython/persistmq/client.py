@@ -1,0 +1,289 @@
+"""PersistClient on a board: the names of the CPython port, and ``step`` or ``run`` in place of a thread."""
+
+import gc
+import os
+from binascii import crc32
+
+from persistmq_core.contracts import Random
+from persistmq_core.engine import Engine
+from persistmq_core.errors import ClientStopped, MessageDropped, StoreError
+from persistmq_core.limits import (
+    ACK_TIMEOUT_MS,
+    RECONNECT_DELAY_MS_MAX,
+    RECONNECT_DELAY_MS_MIN,
+    STORE_RETRY_MS,
+    const,
+)
+from persistmq_core.window import DONE
+
+from .clock import Clock, unix_ms
+from .info import PublishInfo
+from .outcomes import Outcomes
+from .store import FileStore
+from .transport import UmqttTransport
+
+_STAGED_BYTES_MAX = const(1024)  # "async": from here on publish() writes itself
+_BUSY_MS = const(5)  # how often run() looks while the broker owes an answer
+_IDLE_MS = const(100)  # and while nothing is under way: a publish waits for that long
+
+
+class _SystemRandom(Random):
+    def below(self, bound: int) -> int:
+        return int.from_bytes(os.urandom(4), "little") % bound
+
+
+class PersistClient(Outcomes):
+    """A durable MQTT publisher on one cache directory, on littlefs. One at a time for a directory.
+
+    Parameters as in the CPython port; ``window`` is 8 for both QoS, so that the checkpoint stays below 128 bytes, and
+    ``segment_bytes_max`` 16 KiB. ``mqtt_client`` is umqtt.simple's client, for ``set_last_will``.
+    ``before_connect``: a function that is asked before each attempt; while it is not true none is made (``Wlan``).
+    ``on_delivered``, ``on_dropped``, ``on_connection_up``, ``on_connection_down``: called inside ``step``.
+    """
+
+    def __init__(
+        self,
+        client_id: str,
+        cache_type: str = "flat",
+        cache_path: str = "./cache",
+        *,
+        durability: str = "sync",
+        window: int = 8,
+        window_qos2: int = 8,
+        ack_timeout_ms: int = ACK_TIMEOUT_MS,
+        connect_timeout_ms: int = 10000,
+        reconnect_delay_ms_min: int = RECONNECT_DELAY_MS_MIN,
+        reconnect_delay_ms_max: int = RECONNECT_DELAY_MS_MAX,
+        segment_bytes_max: int = 16384,
+        read_bytes: int = 512,
+        on_session_lost: str = "resend",
+    ) -> None:
+        if not isinstance(client_id, str) or not client_id:
+            raise ValueError("client_id must be a string that is not empty, not %r" % (client_id,))
+        _one_of("cache_type", cache_type, ("flat",))
+        _one_of("durability", durability, ("sync", "async"))
+        _one_of("on_session_lost", on_session_lost, ("resend", "trust"))
+        super().__init__()
+        self._sync = durability == "sync"
+        self._clock = Clock()
+        self._transport = UmqttTransport(client_id, self._clock, connect_timeout_ms)
+        self.mqtt_client = self._transport.connection
+        self._store = FileStore(cache_path)
+        self._engine = Engine(
+            self._store,
+            self._transport,
+            _SystemRandom(),
+            self,
+            window=window,
+            window_qos2=window_qos2,
+            ack_timeout_ms=ack_timeout_ms,
+            connect_timeout_ms=3 * connect_timeout_ms,  # the transport bounds each step; this bounds before_connect
+            reconnect_delay_ms_min=reconnect_delay_ms_min,
+            reconnect_delay_ms_max=reconnect_delay_ms_max,
+            segment_bytes_max=segment_bytes_max,
+            read_bytes=read_bytes,
+            session_marker=crc32(client_id.encode()),
+            trust_lost_session=on_session_lost == "trust",
+        )
+        self._kept = None  # "async": a group that storage refused
+        self._store_error = ""
+        self._failure = ""
+        self._has_address = False
+        self._stopped = False
+        self._closed = False
+
+    @property
+    def before_connect(self) -> object:
+        return self._transport.before_connect
+
+    @before_connect.setter
+    def before_connect(self, hook: object) -> None:
+        self._transport.before_connect = hook
+
+    def connect_async(
+        self,
+        mqtt_host: str,
+        mqtt_port: int = 1883,
+        user: "str | None" = None,
+        password: "str | None" = None,
+        ssl: object = None,
+        keepalive: int = 60,
+    ) -> None:
+        """From now on ``step`` connects and stays connected. A second call changes the broker.
+
+        ``ssl``: an ``ssl.SSLContext``, or True to encrypt without checking the broker's certificate.
+        """
+        self._check_alive()
+        if not isinstance(mqtt_host, str) or not mqtt_host or "://" in mqtt_host:
+            raise ValueError("host is a name or an address, not %r" % (mqtt_host,))
+        if not 0 < mqtt_port < 65536 or not 0 <= keepalive < 65536:
+            raise ValueError("port is 1 to 65535 and keepalive 0 to 65535 seconds")
+        if self._has_address:
+            self._engine.reconnect(self._clock.now_ms(), "the broker's address was changed")
+        self.mqtt_client.configure(mqtt_host, mqtt_port, user, password, ssl, keepalive)
+        self._has_address = True
+
+    def publish(self, topic: str, payload: object = None, qos: int = 2, retain: bool = False) -> PublishInfo:
+        """Accept one message. With durability "sync" it is on storage when this returns.
+
+        Raises ValueError or TypeError (topic, payload, qos), StoreError or MemoryError: it was not accepted, and what
+        was stored before is whole. ClientStopped.
+        """
+        self._check_alive()
+        spool = self._engine.spool
+        if not self._sync and spool.staged_bytes >= _STAGED_BYTES_MAX and not self._commit():
+            raise StoreError(0, "storage is failing and the staging memory is full: %s" % self._store_error)
+        info = PublishInfo(self, 0)  # before anything is staged, should there be no memory for it
+        info.seq = spool.stage(topic, payload, qos, retain, unix_ms())
+        if self._sync:
+            self._write(self._take())
+        return info
+
+    def step(self, wait_ms: int = 0) -> int:
+        """Do what is due; returns for how many ms it need not be called, unless bytes come or something is published.
+
+        ``wait_ms``: wait up to that long for bytes from the broker first. Never raises for network or storage.
+        """
+        if self._closed:
+            return STORE_RETRY_MS
+        if wait_ms > 0:
+            self._transport.wait(wait_ms, self._engine.wants_to_write())
+        stored = self._sync or self._commit()
+        if not self._has_address:
+            return STORE_RETRY_MS
+        now_ms = self._clock.now_ms()
+        try:
+            delay_ms = self._engine.step(now_ms)
+            self._failure = ""
+        except Exception as failure:  # noqa: BLE001
+            # MemoryError, or a bug: what is on storage is whole, so begin again from there.
+            self._failure = "%s: %s" % (type(failure).__name__, failure)
+            failure = None
+            gc.collect()
+            self._engine.fail(now_ms, self._failure)
+            delay_ms = 0
+        if not stored:
+            delay_ms = min(delay_ms, STORE_RETRY_MS)
+        return min(delay_ms, self._transport.due_ms())
+
+    async def run(self) -> None:
+        """``step`` for ever, beside other tasks that publish; ends after ``stop()``."""
+        import asyncio  # noqa: PLC0415 - only here: it costs 4 KB
+
+        while not self._closed:
+            delay_ms = self.step()
+            busy = self._engine.wants_to_write() or (self._engine.online() and self._engine.delivery.under_way())
+            await asyncio.sleep_ms(min(delay_ms, _BUSY_MS if busy else _IDLE_MS))
+
+    def flush(self, timeout: "float | None" = None) -> bool:
+        """Step for up to ``timeout`` seconds (None: without end) until all that was accepted is settled; True if so.
+
+        Without ``connect_async`` before it, it returns at once.
+        """
+        self._commit()
+        end_seq = self._engine.journal.end_seq if self._sync else self._engine.spool.next_seq
+        window = self._engine.delivery.window
+        return self._step_until(lambda: window.cursor >= end_seq, timeout)
+
+    def get_status(self) -> "dict[str, object]":
+        """Where things stand, in the words of the CPython port."""
+        engine = self._engine
+        status = engine.accounts()
+        status.update({
+            "connected": engine.online(),
+            "last_mid": self.last_mid,
+            "cached_items": status["waiting"],
+            "staged": engine.spool.next_seq - engine.journal.end_seq,
+            "in_flight": engine.delivery.under_way() if engine.online() else 0,
+            "repeated": engine.delivery.checkpoint.repeated,
+            "connections": engine.connections,
+            "down_reason": engine.down_reason,
+            "store_error": self._store_error or engine.store_error or self._failure or self.callback_error,
+            "damaged_bytes": engine.delivery.reader.damaged_bytes,
+        })
+        return status
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """Accept no more; let handshakes that are under way end, within ``timeout`` seconds; store; disconnect.
+
+        What is not delivered stays in the cache for the next start. Safe to call twice.
+        """
+        self._stopped = True
+        if self._closed:
+            return
+        self._commit()
+        self._engine.draining = True
+        self._step_until(self._engine.quiet, timeout)
+        self._closed = True
+        self._engine.close()
+        self._store.close()
+
+    # --- for PublishInfo ---
+
+    def is_stored(self, seq: int) -> bool:
+        return seq < self._engine.journal.end_seq
+
+    def is_published(self, seq: int) -> bool:
+        window = self._engine.delivery.window
+        return (window.state(seq) == DONE or seq < window.cursor) and self.drop_of(seq) is None
+
+    def wait_for_publish(self, seq: int, timeout: "float | None") -> bool:
+        self._step_until(lambda: self.is_published(seq) or self.drop_of(seq), timeout)
+        drop = self.drop_of(seq)
+        if drop is not None:
+            raise MessageDropped(*drop)
+        return self.is_published(seq)
+
+    # --- inside ---
+
+    def _check_alive(self) -> None:
+        if self._stopped:
+            raise ClientStopped("this client was stopped; make a new one on the same cache to go on")
+
+    def _step_until(self, done: object, timeout: "float | None") -> bool:
+        ends_at = None if timeout is None else self._clock.now_ms() + int(timeout * 1000)
+        delay_ms = 0
+        while not done():
+            left_ms = delay_ms if ends_at is None else ends_at - self._clock.now_ms()
+            if self._closed or not self._has_address or left_ms < 0 or (left_ms == 0 and ends_at is not None):
+                return False
+            delay_ms = self.step(min(delay_ms, left_ms))
+        return True
+
+    def _take(self) -> "object | None":
+        """What is staged, as a group; without the memory for one, nothing of it was accepted."""
+        try:
+            return self._engine.spool.take()
+        except MemoryError:
+            self._engine.spool.drop()
+            raise
+
+    def _write(self, group: "object | None") -> None:
+        """Raises StoreError."""
+        if group is None:
+            return
+        group.write()
+        self._engine.spool.finish(group)
+        if group.error is not None:
+            raise group.error
+
+    def _commit(self) -> bool:
+        """ "async": write what is staged; what storage refuses is kept and tried again. False if it did."""
+        try:
+            while True:
+                self._kept = self._kept or self._engine.spool.take()
+                if self._kept is None:
+                    break
+                self._kept.error = None
+                self._write(self._kept)
+                self._kept = None
+        except (OSError, MemoryError) as failure:
+            self._store_error = str(failure) or "no memory"
+            return False
+        self._store_error = ""
+        return True
+
+
+def _one_of(name: str, value: object, allowed: "tuple[str, ...]") -> None:
+    if value not in allowed:
+        raise ValueError("%s must be %s, not %r" % (name, " or ".join([repr(word) for word in allowed]), value))

@@ -1,0 +1,170 @@
+"""The cache directory as a ``Store`` on littlefs.
+
+``persistmq_core/contracts.py`` says what each call promises; here is how littlefs keeps it: what was flushed survives,
+what was not is gone, and a file that is written and closed has its old content or its new one.
+"""
+
+import os
+
+from persistmq_core.contracts import Store
+from persistmq_core.limits import const
+
+_FOLDERS = ("journal", "dead", "quarantine")
+_FILE = const(0x8000)  # of os.ilistdir and os.stat
+_FOLDER = const(0x4000)
+_ENOENT = const(2)
+_ENOMEM = const(12)
+_ENOTDIR = const(20)
+
+
+class FileStore(Store):
+    """Files under the directory ``path``, which is made if it is not there.
+
+    Raises ValueError if the directory lies on FAT, where power loss takes what was synced; else OSError.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path = path.rstrip("/") or "/"
+        _make_folders(path)
+        for folder in _FOLDERS:
+            _make_folders(self._full(folder))
+        # FAT is told by what it does: os.statvfs looks alike, and the type of a mounted file system is not to be had
+        # on all boards.
+        if _exists(self._full("JOURNAL")):
+            raise ValueError(
+                "cache_path %r lies on FAT, where a power cut can take messages that were stored: use littlefs "
+                "(os.VfsLfs2.mkfs)" % path
+            )
+        self._append_name = ""
+        self._append_file = None
+        self._append_bytes = 0
+        self._read_name = ""
+        self._read_file = None
+
+    def list(self, folder: str) -> "list[str]":
+        try:
+            return [folder + "/" + entry[0] for entry in os.ilistdir(self._full(folder)) if entry[1] == _FILE]
+        except OSError as failure:
+            if failure.errno in (_ENOENT, _ENOTDIR):
+                return []
+            raise
+
+    def size(self, name: str) -> int:
+        if name == self._append_name:
+            return self._append_bytes  # os.stat knows what was synced only
+        return os.stat(self._full(name))[6]
+
+    def read(self, name: str, offset: int, buffer: memoryview) -> int:
+        if name != self._read_name or self._read_file is None:
+            self._close_read()
+            self._read_file = self._open(name, "rb")
+            self._read_name = name
+        self._read_file.seek(offset)
+        return self._read_file.readinto(buffer)
+
+    def append(self, name: str, view: "bytes | bytearray | memoryview") -> None:
+        # The handle stays open: closing and opening it again would read the folder and the last block each time.
+        if name != self._append_name:
+            self._close_append()
+            self._append_file = self._open(name, "ab")
+            self._append_name = name
+            self._append_bytes = os.stat(self._full(name))[6]
+        try:
+            self._append_file.write(view)
+        except OSError:
+            self._close_append()  # littlefs syncs nothing more through a handle that failed
+            raise
+        self._append_bytes += len(view)
+
+    def sync(self, name: str) -> None:
+        if name != self._append_name:
+            return  # it was closed, and so synced
+        if name == self._read_name:
+            # The sync moves the last block. A handle that was opened before would go on reading the old one, which
+            # may be given to another file.
+            self._close_read()
+        try:
+            self._append_file.flush()
+        except OSError:
+            self._close_append()
+            raise
+
+    def replace(self, name: str, view: "bytes | bytearray | memoryview") -> None:
+        # Rewrite and close is atomic, and costs 0.03 erases for what littlefs keeps inline.
+        self._forget(name)
+        file = self._open(name, "wb")
+        try:
+            file.write(view)
+        finally:
+            file.close()
+
+    def move(self, name: str, new_name: str) -> None:
+        self._forget(name)
+        os.rename(self._full(name), self._full(new_name))
+
+    def remove(self, name: str) -> None:
+        self._forget(name)
+        os.remove(self._full(name))
+
+    def free_bytes(self) -> int:
+        figures = os.statvfs(self.path)
+        return figures[0] * figures[4]
+
+    def close(self) -> None:
+        """Close the files. Any other call opens them again."""
+        self._close_append()
+        self._close_read()
+
+    def _full(self, name: str) -> str:
+        return self.path + "/" + name
+
+    def _open(self, name: str, mode: str) -> object:
+        try:
+            return open(self._full(name), mode)
+        except MemoryError:
+            raise OSError(_ENOMEM, "no memory for a file handle") from None
+
+    def _forget(self, name: str) -> None:
+        if name == self._append_name:
+            self._close_append()
+        if name == self._read_name:
+            self._close_read()
+
+    def _close_append(self) -> None:
+        file = self._append_file
+        self._append_file = None
+        self._append_name = ""
+        if file is not None:
+            try:
+                file.close()
+            except OSError:
+                pass  # what was synced stays, what was not has been reported
+
+    def _close_read(self) -> None:
+        file = self._read_file
+        self._read_file = None
+        self._read_name = ""
+        if file is not None:
+            file.close()
+
+
+def _exists(path: str) -> bool:
+    try:
+        os.stat(path)
+    except OSError:
+        return False
+    return True
+
+
+def _make_folders(path: str) -> None:
+    """Make ``path`` and what is missing above it. Raises OSError, also where a file stands in the way."""
+    try:
+        if os.stat(path)[0] & _FOLDER:
+            return
+    except OSError:
+        above = path.rpartition("/")[0]
+        if above and above != ".":
+            _make_folders(above)
+        os.mkdir(path)
+        return
+    raise OSError(_ENOTDIR, "a file stands where a folder of the cache belongs: %s" % path)
