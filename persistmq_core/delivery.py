@@ -130,6 +130,9 @@ class Delivery:
         """
         later = 0
         for kind, identifier, reason in packets.acknowledgements(came):
+            if identifier > PACKET_ID_SPAN:
+                self.strays += 1  # not ours: it must not pass for the one that is PACKET_ID_SPAN below
+                continue
             cursor = self.window.cursor
             seq = cursor + (identifier - 1 - cursor) % PACKET_ID_SPAN
             before = self.window.state(seq)

@@ -58,6 +58,16 @@ class FoundByFuzzingTest(unittest.TestCase):
         self.assertEqual(world.arrived()[-1], b"new")
         self.assertEqual(world.account("waiting"), 0)
 
+    def test_an_identifier_that_is_not_ours_acknowledges_nothing(self):
+        world = World(store=self.store)
+        world.broker.stay_silent(0x40)
+        for _ in range(3):
+            world.publish()
+        world.online().steps(3)
+        world.engine.delivery.acknowledge(b"\x40\x02\xea\x63")  # 60003, which is 3 + 60000
+        self.assertEqual(world.account("delivered"), 0)
+        self.assertEqual(world.engine.delivery.strays, 1)
+
 
 if __name__ == "__main__":
     unittest.main()
