@@ -63,9 +63,11 @@ def test_in_async_wait_for_stored_says_when_it_is_on_storage(
     assert (status["staged"], status["accepted"], status["waiting"]) == (0, 1, 1)
 
 
-def test_in_async_before_connect_async_nothing_stays_in_ram(make_client: Make) -> None:
+def test_in_async_the_engine_stores_before_connect_async_too(make_client: Make) -> None:
     client = make_client(durability="async")
-    assert [client.publish("a", number).is_stored() for number in range(3)] == [True] * 3
+    infos = [client.publish("a", number) for number in range(3)]
+    assert until(lambda: all(info.is_stored() for info in infos))
+    assert client.get_status()["down_reason"] == "not connected yet"
 
 
 def test_in_async_stop_stores_what_came_while_the_disk_was_busy(

@@ -41,6 +41,7 @@ Payload = str | bytes | bytearray | memoryview | int | float | None
 
 logger = logging.getLogger("persistmq")
 
+_STOP_GRACE_S = 10.0  # for the disk, beyond the timeout of stop()
 _DROPS_KEPT = 10_000  # how many undeliverable messages are remembered by number, for their infos
 
 
@@ -168,13 +169,9 @@ class PersistClient:
         """
         self._check_alive()
         check_address(mqtt_host, mqtt_port, **kwargs)
-        if self._thread is None:
-            self._transport.configure(mqtt_host, mqtt_port, **kwargs)
-            self._thread = threading.Thread(target=self._run, name="persistmq", daemon=True)
-            self._thread.start()
-        else:
-            self._new_address = (mqtt_host, mqtt_port, kwargs)
-            self._transport.wake()
+        self._new_address = (mqtt_host, mqtt_port, kwargs)
+        self._start()
+        self._transport.wake()
 
     def publish(self, topic: str, payload: Payload = None, qos: int = 2, retain: bool = False) -> PublishInfo:
         """Accept one message. With durability "sync" it is on storage when this returns.
@@ -188,7 +185,7 @@ class PersistClient:
         if self._sync:
             self._commits.commit(seq)
         elif self._thread is None:
-            self._commits.commit_staged()  # before connect_async there is no engine's thread to do it
+            self._start()  # the engine's thread is the one that syncs
         self._transport.wake()
         return PublishInfo(self, seq)
 
@@ -234,8 +231,8 @@ class PersistClient:
             return
         self._stop_by_ms = _now_ms() + int(timeout * 1000)
         self._transport.wake()
-        if threading.current_thread() is not self._thread:
-            self._closed.wait()
+        if threading.current_thread() is not self._thread and not self._closed.wait(timeout + _STOP_GRACE_S):
+            logger.error("the engine's thread does not end: it hangs in a callback, or in the file system")
 
     def __enter__(self) -> "PersistClient":
         return self
@@ -293,17 +290,30 @@ class PersistClient:
             finally:
                 self._waiters -= 1
 
+    def _start(self) -> None:
+        with self._progress:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="persistmq", daemon=True)
+                self._thread.start()
+
+    def _take_address(self, now_ms: int) -> None:
+        if self._new_address is None:
+            return
+        (host, port, kwargs), self._new_address = self._new_address, None
+        if not self._engine.draining:
+            self._engine.reconnect(now_ms, "the broker's address was changed")
+        self._transport.configure(host, port, **kwargs)
+        self._engine.draining = False
+
     def _run(self) -> None:
-        """The engine's thread."""
+        """The engine's thread: it syncs what is staged ("async"), and delivers from connect_async on."""
+        self._engine.draining = True
         progress = self._engine.delivery.progress()
         while True:
             now_ms = _now_ms()
             stored = True
             try:
-                if self._new_address is not None:
-                    (host, port, kwargs), self._new_address = self._new_address, None
-                    self._engine.reconnect(now_ms, "the broker's address was changed")
-                    self._transport.configure(host, port, **kwargs)
+                self._take_address(now_ms)
                 if not self._sync and self._commits.pending():
                     stored = self._commits.commit_staged()
                 delay_ms = self._engine.step(now_ms)

@@ -35,7 +35,7 @@ class GroupCommit:
         with self.lock:
             if self._keep_failed and self._spool.staged_bytes >= BATCH_BYTES_MAX:
                 # RAM is not storage: a full batch waits for the disk like any other caller.
-                self._write(None)
+                self._write()
                 if self._spool.staged_bytes >= BATCH_BYTES_MAX:
                     raise StoreError(0, f"storage is failing and the staging memory is full: {self.store_error}")
             return self._spool.stage(topic, payload, qos, retain, accepted_ms)
@@ -55,7 +55,7 @@ class GroupCommit:
                 if self._busy:
                     self._changed.wait(left)
                 else:
-                    failed = self._write(seq)
+                    failed = self._write()
                     if failed and self._keep_failed:
                         self._changed.wait(0.1 if left is None else min(0.1, left))
             # Numbers of an aborted group are passed over by the ones that follow.
@@ -67,15 +67,15 @@ class GroupCommit:
     def commit_staged(self) -> bool:
         """Write what is staged, behind the group that is being written. True if storage refuses nothing of it."""
         with self.lock:
-            self._write(None)
+            self._write()
             return self._kept is None
 
     def pending(self) -> bool:
         """Something is staged that no caller is writing."""
         return not self._busy and (self._spool.staged_bytes > 0 or self._kept is not None)
 
-    def _write(self, seq: int | None) -> bool:
-        """Lead one group, with the lock held on entry and exit. True if it failed. ``seq``: whose error is not kept."""
+    def _write(self) -> bool:
+        """Lead one group, with the lock held on entry and exit. True if it failed."""
         while self._busy:
             self._changed.wait()
         group = self._kept or self._spool.take()
