@@ -249,8 +249,8 @@ class Delivery:
     def taken(self) -> None:
         """The transport has taken all that ``fill`` gave."""
         for seq in self._handed:
-            if self.window.move(seq, TAKEN) == DONE:
-                self._delivered(seq)
+            self.window.move(seq, TAKEN)
+            self._delivered(seq)
         self._handed = []
         self.window.advance()
 
@@ -261,8 +261,8 @@ class Delivery:
         """
         window = self.window
         for seq in self._release:
-            if window.move(seq, SEND_PUBREL) != NO_CHANGE:
-                packets.pubrel(out, packets.packet_id(seq))
+            window.move(seq, SEND_PUBREL)
+            packets.pubrel(out, packets.packet_id(seq))
         self._release = []
         mqtt5 = transport.protocol == 5
         while len(out) < self._send_bytes:
@@ -282,8 +282,7 @@ class Delivery:
                     self.save()  # on a device that is gone altogether this raises, and nothing is given up
                 found = self._peek(self.reader, seq)
                 if found == GAP:
-                    if not self._settle_gap(seq):
-                        break
+                    self._settle_gap(seq)
                     continue
                 record = self.reader.record
                 if found != MESSAGE or record is None:
@@ -313,8 +312,8 @@ class Delivery:
                     )
             self._next = seq + 1
 
-    def _settle_gap(self, seq: int) -> bool:
-        """Numbers from ``seq`` on have no record: lost ones, then skipped ones. False if the window has no room yet."""
+    def _settle_gap(self, seq: int) -> None:
+        """Numbers from ``seq`` on have no record: lost ones, then skipped ones. As many as the window has room for."""
         state = self.checkpoint
         window = self.window
         gap_end = self.reader.gap_end
@@ -329,7 +328,7 @@ class Delivery:
             state.skipped += skipped
             self._next = gap_end
             self.unsaved = True
-            return True
+            return
         place = seq
         while place < gap_end and window.has_room(place):
             if window.state(place) == WAITING:
@@ -345,7 +344,6 @@ class Delivery:
             place += 1
         if window.advance() and self._next < window.cursor:
             self._next = window.cursor
-        return place > seq
 
 
 def _cannot_send(record: Record, transport: Transport) -> int:
