@@ -50,19 +50,24 @@ class Journal:
         self._bytes = size
         self._written = (first_seq, skipped)
 
-    def write(self, frames: bytes, first_seq: int) -> None:
-        """Append whole frames and sync them. On OSError the segment is sealed and nothing of it counts."""
+    def write(self, frames: bytes, first_seq: int, more: "list[bytes] | tuple[bytes, ...]" = ()) -> None:
+        """Append whole frames, and ``more`` one by one, and sync them all once.
+
+        On OSError the segment is sealed and nothing of it counts.
+        """
         self._discard(self._litter)
-        grown = self._bytes + len(frames)
+        grown = self._bytes + len(frames) + sum([len(frame) for frame in more])
         if self._name and (grown <= self._segment_bytes_max or self._bytes == HEADER_BYTES):
             name = self._name
         else:
             # Numbers of an aborted batch are never used again (its frames may be in the sealed segment).
             name = segment_name(first_seq, self._cache_id)
             frames = encode_header(first_seq, self.skipped + first_seq - self.end_seq, self._cache_id) + frames
-            grown = len(frames)
+            grown += HEADER_BYTES - self._bytes
         try:
             self._store.append(name, frames)
+            for frame in more:
+                self._store.append(name, frame)
             self._store.sync(name)
         except OSError:
             if name != self._name:

@@ -58,7 +58,12 @@ class Group:
         """Append and sync; what went wrong is in ``error``. Raises MemoryError if there is not even room for that."""
         frames = self._frames
         try:
-            self._journal.write(frames[0] if len(frames) == 1 else b"".join(frames), self.first_seq)
+            more: list[bytes] = []
+            try:
+                piece = frames[0] if len(frames) == 1 else b"".join(frames)
+            except MemoryError:  # not in one piece: a board's heap has holes
+                piece, more = frames[0], frames[1:]
+            self._journal.write(piece, self.first_seq, more)
         except (OSError, MemoryError) as failure:
             self._journal.seal()  # the numbers are used up, and inside a segment they have no gap
             code = failure.args[0] if failure.args and isinstance(failure.args[0], int) else 0

@@ -155,6 +155,20 @@ class SpoolTest(unittest.TestCase):
         self.assertIsNone(self.write().error)
         self.assertEqual(self.spool.accepted(), 2)
 
+    def test_without_memory_for_one_piece_frames_are_written_one_by_one(self):
+        for _ in range(5):
+            self.stage(b"x" * 40)
+        frames = self.spool.take()._frames
+        self.journal.write(frames[0], 1, frames[1:])
+        self.journal.commit(6)
+        self.assertEqual((self.store.calls["append"], self.store.calls["sync"]), (5, 1))
+        name = self.store.list("journal")[0]
+        self.assertEqual(self.journal._bytes, self.store.size(name))
+        reader = SegmentReader(self.store, name, 1, CACHE_ID)
+        while reader.next() == RECORD:
+            pass
+        self.assertEqual((reader.end_seq, reader.tail_bytes), (6, 0))
+
     def test_a_group_for_which_there_is_no_memory_ends_its_segment(self):
         def no_memory(*_):
             raise MemoryError
