@@ -186,9 +186,9 @@ class Engine:
         self._end(now_ms, reason)
         self._retry_at = now_ms
 
-    def fail(self, now_ms: int, reason: str) -> None:
-        """Something in this program broke inside ``step``: begin again from the connection, after the longest delay."""
-        self._end(now_ms, reason, True)
+    def fail(self, now_ms: int, reason: str, longest: bool = True) -> None:
+        """Something in this program broke inside ``step``: begin again from the connection, after a delay."""
+        self._end(now_ms, reason, longest)
 
     def accounts(self) -> "dict[str, int]":
         """Law 2: accepted == delivered + expired + evicted + refused + damaged + waiting."""
