@@ -9,7 +9,16 @@ from .checkpoint import PLACE_DONE, PLACE_WAITING, Checkpoint
 from .contracts import Random, Store
 from .limits import READ_BYTES, SEQ_FIRST, const
 from .record import FRAME_BYTES_MIN
-from .segment import JOURNAL, RECORD, SegmentReader, parse_name, quarantine, read_header, segment_name
+from .segment import (
+    JOURNAL,
+    RECORD,
+    SegmentReader,
+    parse_name,
+    quarantine,
+    quarantined,
+    read_header,
+    segment_name,
+)
 from .unreadable import is_unreadable
 
 _UNKNOWN_BYTES = const(1 << 30)  # more than any journal holds, so that the sent bound decides
@@ -43,7 +52,7 @@ def recover(store: Store, span: int, random: Random, read_bytes: int = READ_BYTE
     if len(state.places) < span:
         state.places = state.places + bytearray(span - len(state.places))
     segments = _adopt(store, files, state.cache_id)
-    segments, litter_end = _without_litter(store, segments, state.cache_id, read_bytes)
+    segments = _without_litter(store, segments, state.cache_id, read_bytes)
     found = Recovered(state)
     reader = _last(store, segments, state.cache_id, read_bytes)
     if unknown and segments:
@@ -72,9 +81,10 @@ def recover(store: Store, span: int, random: Random, read_bytes: int = READ_BYTE
             found.active_name = ""
         else:
             found.torn_bytes = reader.tail_bytes
-        _keep_clear_of_the_wire(found, found.torn_bytes if size >= 0 else _UNKNOWN_BYTES, litter_end)
+        _keep_clear_of_the_wire(store, found, found.torn_bytes if size >= 0 else _UNKNOWN_BYTES)
     elif state.session_known:
-        _keep_clear_of_the_wire(found, _UNKNOWN_BYTES, 0)  # the journal is gone: whatever it held may have been sent
+        # The journal is gone: whatever it held may have been sent.
+        _keep_clear_of_the_wire(store, found, _UNKNOWN_BYTES)
     return found
 
 
@@ -85,16 +95,20 @@ def _headers(store: Store) -> "list[tuple[int, int, int, str]]":
         parsed = parse_name(_without_moving(name))
         if parsed is None:
             continue  # not ours: left alone
-        try:
-            header = read_header(store, name)
-        except OSError:
-            header = None
+        header = _header(store, name)
         if header is None:
             files.append((parsed[0], parsed[1], -1, name))
         else:
             files.append((header[0], header[2], header[1], name))
     files.sort()
     return files
+
+
+def _header(store: Store, name: str) -> "tuple[int, int, int] | None":
+    try:
+        return read_header(store, name)
+    except OSError:
+        return None
 
 
 def _without_moving(name: str) -> str:
@@ -148,13 +162,9 @@ def _adopt(store: Store, files: "list[tuple[int, int, int, str]]", cache_id: int
 
 def _without_litter(
     store: Store, segments: "list[tuple[int, int, str]]", cache_id: int, read_bytes: int
-) -> "tuple[list[tuple[int, int, str]], int]":
-    """Put segments out of the way that hold nothing whole, not even a header: the power failed while one was made.
-
-    Or it was damaged; so the second value is up to which number they may have held.
-    """
+) -> "list[tuple[int, int, str]]":
+    """Put segments out of the way that hold nothing whole, not even a header: the power failed while one was made."""
     kept = []
-    end = 0
     for first_seq, skipped, name in segments:
         if skipped < 0:
             try:
@@ -166,11 +176,22 @@ def _without_litter(
                 if blank:
                     store.remove(name)
                 else:
-                    end = first_seq + max(0, _size(store, name)) // FRAME_BYTES_MIN + 1
                     quarantine(store, name)
                 continue
         kept.append((first_seq, skipped, name))
-    return kept, end
+    return kept
+
+
+def _end_of_quarantined(store: Store, found: Recovered) -> int:
+    """Up to which number the segments may have held that were moved aside from the end of the journal; 0 if none was.
+
+    They are looked for each time, because power may have failed when they had just been moved.
+    """
+    end = 0
+    for first_seq, cache_id, name in quarantined(store):
+        if cache_id == found.checkpoint.cache_id and first_seq >= found.end_seq and not _header(store, name):
+            end = max(end, first_seq + max(0, _size(store, name)) // FRAME_BYTES_MIN + 1)
+    return end
 
 
 def _last(
@@ -235,7 +256,7 @@ def _settle_reclaimed(state: Checkpoint, first_seq: int, skipped: int) -> None:
     state.cursor = first_seq
 
 
-def _keep_clear_of_the_wire(found: Recovered, tail_bytes: int, litter_end: int) -> None:
+def _keep_clear_of_the_wire(store: Store, found: Recovered, tail_bytes: int) -> None:
     """Law 4: a number that may have been on the wire is never given again, whatever became of its record.
 
     A tail that does not read is most often a write that power cut short, of numbers that were never sent. It may be
@@ -251,10 +272,11 @@ def _keep_clear_of_the_wire(found: Recovered, tail_bytes: int, litter_end: int) 
     target = found.end_seq
     if known_end > found.end_seq:
         target = sent_end  # the checkpoint knows numbers that the journal has lost
-    elif tail_bytes:
-        target = min(sent_end, max(litter_end, found.end_seq + tail_bytes // FRAME_BYTES_MIN + 1))
     else:
-        target = min(sent_end, litter_end)
+        target = _end_of_quarantined(store, found)
+        if tail_bytes:
+            target = max(target, found.end_seq + tail_bytes // FRAME_BYTES_MIN + 1)
+        target = min(sent_end, target)
     if target <= found.end_seq:
         return
     fresh = target - max(found.end_seq, state.cursor)

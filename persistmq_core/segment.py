@@ -14,6 +14,7 @@ from .record import FRAME_BYTES_MIN, INCOMPLETE, MARKER, NO_FRAME, Record, is_wh
 from .unreadable import is_unreadable, read_around
 
 JOURNAL = "journal"
+QUARANTINE = "quarantine"
 HEADER_BYTES = const(32)
 
 _HEADER = "<4sBBHQQI"  # magic, disk version, zero, header bytes, first seq, skipped before, cache id
@@ -65,14 +66,24 @@ def read_header(store: Store, name: str) -> "tuple[int, int, int] | None":
 
 def quarantine(store: Store, name: str) -> None:
     """Move a file aside under a free name. Nothing that did not read is ever deleted."""
-    base = "quarantine/" + name.replace("/", "-")
-    taken = store.list("quarantine")
+    base = QUARANTINE + "/" + name.replace("/", "-")
+    taken = store.list(QUARANTINE)
     new_name = base
     count = 1
     while new_name in taken:
         new_name = "%s.%d" % (base, count)
         count += 1
     store.move(name, new_name)
+
+
+def quarantined(store: Store) -> "list[tuple[int, int, str]]":
+    """(first seq, cache id, name) of each segment that was moved aside."""
+    found = []
+    for name in store.list(QUARANTINE):
+        parsed = parse_name(name[len(QUARANTINE) + 1 :][: len(segment_name(0, 0))])
+        if parsed is not None:
+            found.append((parsed[0], parsed[1], name))
+    return found
 
 
 class SegmentReader:
