@@ -15,7 +15,7 @@ from tests.support.rng import Rng
 from tests.support.write_list_store import PowerCut
 
 from . import fork
-from .damage import spoil
+from .damage import spoil, wreck
 from .judge import judge
 from .laws import LawBroken
 from .program import Program
@@ -90,6 +90,13 @@ class Scene(Program):
         self.die()
         self.disk.power_up(Rng(1), power_lost=False)
         spoil(self, number)
+        self.start(Rng(2))
+
+    def do_wreck(self) -> None:
+        """The header of the last segment and the frame behind it change while no process runs."""
+        self.die()
+        self.disk.power_up(Rng(1), power_lost=False)
+        wreck(self)
         self.start(Rng(2))
 
 

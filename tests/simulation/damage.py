@@ -103,3 +103,12 @@ def spoil(world: "object", number: int) -> None:
                 segments = [each for each in world.disk.names(JOURNAL) if parse_name(each)]
                 _bytes(world, segments, name, at + len(message.payload) // 2, Rng(3))
                 return
+
+
+def wreck(world: "object") -> None:
+    """Change the header of the last segment, and the beginning of the frame behind it."""
+    segments = [each for each in world.disk.names(JOURNAL) if parse_name(each)]
+    if segments:
+        world.laws.header_damaged = True
+        for at in (0, HEADER_BYTES):
+            _bytes(world, segments, segments[-1], at, Rng(3))

@@ -69,6 +69,8 @@ class Laws:
     # --- at each packet of the core ---
 
     def on_wire(self, packet: bytes, mqtt5: bool, engine: "object") -> None:
+        if packets.split(packet, 0) is None:
+            raise LawBroken("8: half a packet was given to the transport")
         kind = packet[0] & 0xF0
         if kind == packets.PUBLISH:
             self.publishes += 1

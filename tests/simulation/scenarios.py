@@ -113,6 +113,19 @@ SCENARIOS = {
             ("publish", "write", _ONE),
         ],
     ),
+    # A segment of which nothing reads any more, while its message is on the wire.
+    "wreck": (
+        {},
+        [
+            ("publish", "write", _FILLS),
+            _SOON,
+            _SOON,
+            ("publish", "write", _FILLS),
+            ("time", (0,)),
+            ("wreck",),
+            ("publish", "write", _ONE),
+        ],
+    ),
     # A message over which the broker ends the connection, until it is parked.
     "poison": (
         {},

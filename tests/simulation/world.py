@@ -228,7 +228,8 @@ class World:
         end_ms = self.now_ms + _DRAIN_MS_MAX
         while self.kept is not None or self.staged:
             self.write()
-        while self.engine.accounts()["waiting"] > 0:
+        engine = self.engine
+        while engine.accounts()["waiting"] > 0 or engine.delivery.window.cursor < engine.journal.end_seq:
             self.step(60000)
             if self.now_ms > end_ms:
                 raise LawBroken("drain: not delivered in time: %r" % self.engine.accounts())

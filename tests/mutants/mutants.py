@@ -1,0 +1,122 @@
+"""The faults: each a small change of the source that breaks a law, and the sentence that says how.
+
+``faults`` is the kind of program that should meet it first; the hunt goes on with all others, and with all cuts.
+"""
+
+
+class Mutant:
+    """``old`` stands exactly once in ``file`` and becomes ``new``."""
+
+    def __init__(self, name: str, law: int, file: str, old: str, new: str, faults: str, sentence: str) -> None:
+        self.name = name
+        self.law = law
+        self.file = file
+        self.old = old
+        self.new = new
+        self.faults = faults
+        self.sentence = sentence
+
+
+_HERE = "crash disk link broker"
+_SAVE = "            self.delivery.save()\n        except OSError as failure:\n            self._disk_failed"
+_WATCH = 'self._end(now_ms, "no acknowledgement for %d ms" % self._ack_timeout_ms)'
+
+MUTANTS = (
+    # 1. The wire never runs ahead of the storage.
+    Mutant("no-sync", 1, "journal.py", "            self._store.sync(name)\n", "", "",
+           "A group counts as stored when it was only written."),
+    Mutant("sync-new-only", 1, "journal.py", "            self._store.sync(name)\n",
+           "            if name != self._name:\n                self._store.sync(name)\n", "",
+           "A segment is synced when it is made, and not when it grows."),
+    Mutant("commit-failed", 1, "spool.py", "        if group.error is None:\n", "        if True:\n", "disk",
+           "A group whose write failed is committed all the same."),
+    # 2. Every accepted message ends in exactly one account.
+    Mutant("refused-uncounted", 2, "delivery.py", "                self.checkpoint.refused += 1\n", "", "refuse",
+           "A parked message is in no account."),
+    Mutant("accounts-swapped", 2, "checkpoint.py", "            self.refused,\n            self.damaged,\n",
+           "            self.damaged,\n            self.refused,\n", "refuse crash",
+           "After a restart two accounts have each other's count."),
+    Mutant("skipped-is-lost", 2, "delivery.py", "        lost = unsettled + beyond - skipped  #",
+           "        lost, skipped = unsettled + beyond, 0  #", "disk",
+           "Numbers that were never given to a message count as damaged ones."),
+    Mutant("counted-twice", 2, "delivery.py", "                    self._received.pop()\n",
+           "                    self._received.pop()\n                self.checkpoint.delivered += new == RECEIVED\n",
+           "",
+           "PUBREC already counts as delivered, and PUBCOMP again."),
+    Mutant("letter-unwritten", 2, "delivery.py",
+           "                park(self._store, record, self.checkpoint.cache_id, reason)\n", "", "refuse",
+           "A refused message is counted, and parked nowhere."),
+    # 3. PUBREC is on storage before its PUBREL is sent.
+    Mutant("pubrel-at-once", 3, "delivery.py", "                    self._received.pop()\n",
+           "                    self._received.pop()\n                self.window.move(seq, STORED)\n"
+           "                self._release.append(seq)\n", "",
+           "PUBREL answers PUBREC at once, as most clients do."),
+    Mutant("received-unsaved", 3, "window.py", "    PLACE_RELEASED, PLACE_RELEASED, PLACE_RELEASED,",
+           "    PLACE_WAITING, PLACE_RELEASED, PLACE_RELEASED,", "",
+           "The checkpoint is written, and does not say which PUBRECs came."),
+    Mutant("released-forgotten", 3, "window.py", "_FROM_PLACE = bytes((WAITING, DONE, RELEASED, ORPHAN))",
+           "_FROM_PLACE = bytes((WAITING, DONE, WAITING, ORPHAN))", "crash",
+           "A restart reads which PUBRECs came, and publishes again."),
+    # 4. The packet identifier is a function of the sequence number; no number is given twice.
+    Mutant("identifier-short", 4, "packets.py", "    return 1 + seq % PACKET_ID_SPAN\n",
+           "    return 1 + seq % 50\n", "", "Identifiers are used again after 50 messages."),
+    Mutant("bound-ignored", 4, "delivery.py", "                if seq >= self._sent_bound:\n",
+           "                if seq < 0:\n", "crash", "Numbers go out beyond the bound that a restart will believe in."),
+    Mutant("number-again", 4, "recovery.py", "    if target <= found.end_seq:\n", "    if target >= 0:\n",
+           "damage", "The number of a record that was sent and is damaged is given to the next message."),
+    Mutant("litter-again", 4, "recovery.py", "        target = _end_of_quarantined(store, found)\n",
+           "        target = 0\n", "damage", "The numbers of a segment of which nothing reads are given again."),
+    # 5. Nothing is deleted before the acknowledgement that frees it is on storage.
+    Mutant("reclaim-early", 5, "engine.py", _SAVE,
+           "            self.delivery.reader.reclaim(self.delivery.window.cursor)\n" + _SAVE, "",
+           "Segments are removed first, then the checkpoint that frees them is written."),
+    Mutant("reclaim-one-more", 5, "journal.py", "self._segments[1][0] <= durable_cursor:",
+           "self._segments[1][0] <= durable_cursor + 1:", "", "A segment goes with its last message still to come."),
+    # 6. It always starts, and keeps what is whole.
+    Mutant("slot-must-read", 6, "checkpoint.py", "            doubtful = True\n",
+           "            raise ValueError(name)\n", "damage", "A damaged checkpoint is the end."),
+    Mutant("crc-unchecked", 6, "record.py", "    return crc == int(", "    return crc != 0 or 0 == int(", "damage",
+           "Damaged bytes are delivered."),
+    Mutant("stop-at-damage", 6, "segment.py", "            offset = self._next_frame(offset)\n",
+           "            offset = -1\n", "damage", "What stands behind a damaged frame is not looked for."),
+    Mutant("foreign-removed", 6, "recovery.py",
+           "        if number != cache_id or first_seq in taken:\n            quarantine(store, name)\n",
+           "        if number != cache_id or first_seq in taken:\n            store.remove(name)\n", "damage",
+           "A segment of another cache is deleted."),
+    Mutant("damage-removed", 6, "journal.py",
+           '                if name.endswith(".bad") or first_seq in self._noted:\n', "                if False:\n",
+           "damage",
+           "A segment with damaged bytes is deleted like any other."),
+    Mutant("one-slot", 6, "checkpoint.py", "store.replace(NAMES[state.generation & 1]", "store.replace(NAMES[0]",
+           "crash", "The one whole checkpoint is written over: power may fail just then."),
+    # 7. Memory and start-up are bounded.
+    Mutant("read-all", 7, "recovery.py", "    found = Recovered(state)\n",
+           "    for each in segments:\n        _last(store, [each], state.cache_id, read_bytes)\n"
+           "    found = Recovered(state)\n", "crash",
+           "A start reads every record there is."),
+    Mutant("window-wide", 7, "window.py", "        return seq < self.cursor + self.span\n",
+           "        return seq < self.cursor + self.span + 1\n", "", "More is in flight than the window has places."),
+    # 8. Only the core decides to send again; a transport is a pipe.
+    Mutant("short-send", 8, "engine.py", "            self._out_at += taken\n",
+           "            self._out_at = len(self._out)\n", "link", "A send that took a part counts as all."),
+    Mutant("whole-again", 8, "engine.py", "memoryview(self._out)[self._out_at :]", "memoryview(self._out)", "link",
+           "A send that took a part is begun again from the front."),
+    Mutant("half-packet", 8, "engine.py", "memoryview(self._out)[self._out_at :]",
+           "memoryview(self._out)[self._out_at : self._out_at + 9]", "", "The transport is given half a packet."),
+    # 9. Inside one connection nothing is sent twice, and after it in the original order.
+    Mutant("repeat-inside", 9, "engine.py", _WATCH, "self.delivery.end_connection()", "broker",
+           "An acknowledgement that does not come is answered by sending again, in the same connection."),
+    Mutant("walk-goes-on", 9, "delivery.py",
+           "        self.window.move_all(LOSE)\n        self._next = self.window.cursor\n",
+           "        self.window.move_all(LOSE)\n", "link", "After a reconnect the walk goes on where it was."),
+    Mutant("no-dup", 9, "delivery.py", "record.qos > 0 and seq < self._dup_end", "False", "link",
+           "A message is sent again without DUP."),
+    Mutant("pubrel-reversed", 9, "delivery.py", "        for seq in self._release:\n",
+           "        for seq in reversed(self._release):\n", "", "PUBRELs go out in the wrong order."),
+    Mutant("receive-maximum", 9, "engine.py", "limit = min(limit, self._transport.receive_maximum)",
+           "limit = min(limit, 65535)", "", "More is in flight than the broker announced."),
+    Mutant("window-qos2", 9, "delivery.py", "window.unreleased() >= min(self.limit_qos2, in_flight_max)",
+           "window.unreleased() >= in_flight_max", "kinds", "More QoS 2 messages are unreleased than Mosquitto bears."),
+    Mutant("session-believed", 9, "engine.py", "        if state.session_known and transport.session_present:\n",
+           "        if state.session_known:\n", "broker", "That the broker lost the session is not noticed."),
+)  # fmt: skip
