@@ -22,7 +22,7 @@ from .outcomes import Outcomes
 from .store import FileStore
 from .transport import UmqttTransport
 
-_STAGED_BYTES_MAX = const(1024)  # "async": from here on publish() writes itself
+_NO_MEMORY = "no memory"
 _BUSY_MS = const(5)  # how often run() looks while the broker owes an answer
 _IDLE_MS = const(100)  # and while nothing is under way: a publish waits for that long
 
@@ -35,8 +35,9 @@ class _SystemRandom(Random):
 class PersistClient(Outcomes):
     """A durable MQTT publisher on one cache directory, on littlefs. One at a time for a directory.
 
-    Parameters as in the CPython port; ``window`` is 8 for both QoS, so that the checkpoint stays below 128 bytes, and
-    ``segment_bytes_max`` 16 KiB. ``mqtt_client`` is umqtt.simple's client, for ``set_last_will``.
+    Parameters as in the CPython port, with a board's defaults: ``window`` is 8 for both QoS, so that the checkpoint
+    stays below 128 bytes. ``staged_bytes_max``: from here on ``publish`` with durability "async" writes itself.
+    ``mqtt_client`` is umqtt.simple's client, for ``set_last_will``.
     ``before_connect``: a function that is asked before each attempt; while it is not true none is made (``Wlan``).
     ``on_delivered``, ``on_dropped``, ``on_connection_up``, ``on_connection_down``: called inside ``step``.
     """
@@ -56,6 +57,7 @@ class PersistClient(Outcomes):
         reconnect_delay_ms_max: int = RECONNECT_DELAY_MS_MAX,
         segment_bytes_max: int = 16384,
         read_bytes: int = 512,
+        staged_bytes_max: int = 1024,
         on_session_lost: str = "resend",
     ) -> None:
         if not isinstance(client_id, str) or not client_id:
@@ -65,6 +67,7 @@ class PersistClient(Outcomes):
         _one_of("on_session_lost", on_session_lost, ("resend", "trust"))
         super().__init__()
         self._sync = durability == "sync"
+        self._staged_bytes_max = staged_bytes_max
         self._clock = Clock()
         self._transport = UmqttTransport(client_id, self._clock, connect_timeout_ms)
         self.mqtt_client = self._transport.connection
@@ -87,7 +90,7 @@ class PersistClient(Outcomes):
         )
         self._kept = None  # "async": a group that storage refused
         self._store_error = ""
-        self._failure = ""
+        self._failure = ""  # why the last step broke off; the next one begins again
         self._has_address = False
         self._stopped = False
         self._closed = False
@@ -131,7 +134,7 @@ class PersistClient(Outcomes):
         """
         self._check_alive()
         spool = self._engine.spool
-        if not self._sync and spool.staged_bytes >= _STAGED_BYTES_MAX and not self._commit():
+        if not self._sync and spool.staged_bytes >= self._staged_bytes_max and not self._commit():
             raise StoreError(0, "storage is failing and the staging memory is full: %s" % self._store_error)
         info = PublishInfo(self, 0)  # before anything is staged, should there be no memory for it
         info.seq = spool.stage(topic, payload, qos, retain, unix_ms())
@@ -153,15 +156,18 @@ class PersistClient(Outcomes):
             return STORE_RETRY_MS
         now_ms = self._clock.now_ms()
         try:
+            if self._failure:
+                # What is on storage is whole, so begin again from there.
+                self._engine.fail(now_ms, self._failure, self._failure != _NO_MEMORY)
+                self._failure = ""
             delay_ms = self._engine.step(now_ms)
-            self._failure = ""
-        except Exception as failure:  # noqa: BLE001
-            # MemoryError, or a bug: what is on storage is whole, so begin again from there.
-            self._failure = "%s: %s" % (type(failure).__name__, failure)
-            failure = None
+        except MemoryError:
+            self._failure = _NO_MEMORY
             gc.collect()
-            self._engine.fail(now_ms, self._failure)
-            delay_ms = 0
+            delay_ms = _IDLE_MS
+        except Exception as failure:  # noqa: BLE001 - a bug, ours or a library's
+            self._failure = "%s: %s" % (type(failure).__name__, failure)
+            delay_ms = _IDLE_MS
         if not stored:
             delay_ms = min(delay_ms, STORE_RETRY_MS)
         return min(delay_ms, self._transport.due_ms())

@@ -1,0 +1,1 @@
+"""The board: the MicroPython port on a real MicroPython, with a real littlefs and a real broker."""
