@@ -29,7 +29,7 @@ def compile_library(target: Path) -> Path:
         for path in sorted((ROOT / source).glob("*.py")):
             _compile(path, target / name / (path.stem + ".mpy"))
     for path in SCRIPTS.glob("*.py"):
-        _compile(path, target / (path.stem + ".mpy"))
+        _compile(path, target / (path.stem + ".mpy"), "-O0")  # with their asserts
     _compile(umqtt_folder() / "umqtt" / "simple.py", target / "umqtt" / "simple.mpy", "-O0")
     return target
 
