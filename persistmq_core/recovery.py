@@ -82,6 +82,10 @@ def recover(store: Store, span: int, random: Random, read_bytes: int = READ_BYTE
         else:
             found.torn_bytes = reader.tail_bytes
         _keep_clear_of_the_wire(store, found, found.torn_bytes if size >= 0 else _UNKNOWN_BYTES)
+        if found.end_seq == found.active_first and not found.active_name:
+            # Not even its first frame is whole. The next segment must not take its name.
+            found.end_seq += 1
+            found.skipped += 1
     elif state.session_known:
         # The journal is gone: whatever it held may have been sent.
         _keep_clear_of_the_wire(store, found, _UNKNOWN_BYTES)
