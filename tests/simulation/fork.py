@@ -32,6 +32,7 @@ def dead_copy(scene: "object", arriving: int) -> "object":
     other.excused = set(scene.excused)
     other.damaged = set(scene.damaged)
     other.marks = list(scene.marks)
+    other.read_faults = scene.read_faults
     other.unordered = scene.unordered
     other.refusals = scene.refusals
     other.loss_unseen = scene.loss_unseen

@@ -84,6 +84,7 @@ class Program(World):
 
     def do_disk(self, call: str, errno: int, short: int, times: int) -> None:
         self.note("%s will fail" % call)
+        self.read_faults += times if call == "read" else 0
         self.disk.fail_next(call, errno, short=short, times=times)
 
     def do_link(self, what: str) -> None:

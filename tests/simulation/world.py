@@ -3,6 +3,7 @@
 from persistmq_core.contracts import Listener
 from persistmq_core.engine import Engine
 from persistmq_core.errors import StoreError
+from persistmq_core.limits import READS_BEFORE_DAMAGED
 from tests.support.link import ModelTransport
 from tests.support.model_broker import ModelBroker
 from tests.support.rng import Rng
@@ -47,14 +48,16 @@ class Message:
 class Ear(Listener):
     """What the application hears, for law 2."""
 
-    def __init__(self, laws: Laws) -> None:
-        self.laws = laws
+    def __init__(self, world: "World") -> None:
+        self.world = world
 
     def delivered(self, seq: int) -> None:
-        self.laws.told(seq, "delivered")
+        self.world.laws.told(seq, "delivered")
 
     def dropped(self, seq: int, account: str, reason_code: int) -> None:
-        self.laws.told(seq, account)
+        self.world.laws.told(seq, account)
+        if account == "damaged" and self.world.read_faults >= READS_BEFORE_DAMAGED:
+            self.world.given_up(seq)
 
     def connected(self, session_present: bool) -> None:
         pass
@@ -88,6 +91,7 @@ class World:
         self.damaged = set()  # payloads whose stored bytes were damaged
         self.unordered = False  # the broker kept an answer back, or sent a message away for later
         self.refusals = False  # the broker refused something
+        self.read_faults = 0  # so many reads were made to fail
         self.marks = []  # bytes that did not read and must be kept somewhere
         self.now_ms = 0
         self.events = 0
@@ -123,7 +127,7 @@ class World:
                 self.disk,
                 transport,
                 rng.fork(),
-                Ear(self.laws),
+                Ear(self),
                 window=chosen["window"],
                 window_qos2=chosen["window_qos2"],
                 ack_timeout_ms=2000,
@@ -181,6 +185,13 @@ class World:
         elif self.settings["keep_failed"]:
             group.error = None
             self.kept, self.kept_numbers = group, numbers
+
+    def given_up(self, seq: int) -> None:
+        """Its bytes did not read again and again: it counts as damaged, and the rest is delivered."""
+        for number, message in enumerate(self.messages):
+            if self.laws.seq_of(message.payload) == seq:
+                self.damaged.add(message.payload)
+                self.sure.discard(number)
 
     # --- time ---
 
