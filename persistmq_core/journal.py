@@ -209,11 +209,14 @@ class JournalReader:
 
     def _header(self, index: int) -> "tuple[int, int, int] | None":
         first_seq, name = self._segments[index]
-        try:
-            return read_header(self._store, name)
-        except OSError as failure:
-            if not is_unreadable(failure) or not (self._giving_up or first_seq in self._unreadable):
-                raise
+        may_give_up = self._giving_up or first_seq in self._unreadable
+        # More hangs on it than on a record, and this may be the first time that it fails.
+        for _ in range(READS_BEFORE_DAMAGED):
+            try:
+                return read_header(self._store, name)
+            except OSError as failure:
+                if not may_give_up or not is_unreadable(failure):
+                    raise
         self._give_up(first_seq)
         return None
 

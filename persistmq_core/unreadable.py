@@ -31,15 +31,22 @@ def read_around(store: Store, name: str, offset: int, buffer: memoryview) -> "tu
     while at < wanted:
         # In step with the file, so that one bad block spoils one piece.
         end = min(wanted, at + UNREADABLE_PIECE_BYTES - (offset + at) % UNREADABLE_PIECE_BYTES)
+        count = _read_twice(store, name, offset + at, buffer[at:end])
+        if count < 0:
+            buffer[at:end] = _FILLER[: end - at]
+            unreadable_end = end
+        elif count < end - at:
+            return at + count, unreadable_end
+        at = end
+    return wanted, unreadable_end
+
+
+def _read_twice(store: Store, name: str, offset: int, buffer: memoryview) -> int:
+    """-1 if it does not read. Twice, for this very piece may never have failed before."""
+    for _ in range(2):
         try:
-            count = store.read(name, offset + at, buffer[at:end])
+            return store.read(name, offset, buffer)
         except OSError as failure:
             if not is_unreadable(failure):
                 raise
-            buffer[at:end] = _FILLER[: end - at]
-            unreadable_end = end
-        else:
-            if count < end - at:
-                return at + count, unreadable_end
-        at = end
-    return wanted, unreadable_end
+    return -1

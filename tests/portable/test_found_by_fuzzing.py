@@ -58,6 +58,29 @@ class FoundByFuzzingTest(unittest.TestCase):
         self.assertEqual(world.arrived()[-1], b"new")
         self.assertEqual(world.account("waiting"), 0)
 
+    def test_what_a_failed_write_left_is_never_more_than_was_accepted(self):
+        files.put(self.store, 1, 5)
+        damaged = files.put(self.store, 6, 3, 2)  # 4 and 5 were refused to their callers; only this header knew it
+        files.put(self.store, 9, 3, 2)
+        self.store.corrupt(damaged, 3, b"noise")
+        world = World(store=self.store)
+        for _ in range(200):
+            world.step(10)
+            self.assertTrue(world.account("waiting") >= 0, world.accounts())
+        self.assertEqual(world.arrived(), [files.payload(seq) for seq in range(1, 12)])
+        self.assertEqual(world.accounts(), [11, 11, 0, 0, 0])
+
+    def test_a_header_that_reads_in_the_end_is_asked_more_than_once(self):
+        """Five failures of one read give up that place; the next one that fails is not a header then."""
+        store = BadBlockStore()
+        files.put(store, 1, 5)
+        files.put(store, 6, 3, 2)
+        world = World(store=store)
+        store.fail_next("read", 5, times=7)
+        world.run(60000)
+        self.assertEqual(world.arrived(), [files.payload(seq) for seq in (1, 2, 3, 6, 7, 8)])
+        self.assertEqual(world.accounts(), [6, 6, 0, 0, 0])
+
     def test_an_identifier_that_is_not_ours_acknowledges_nothing(self):
         world = World(store=self.store)
         world.broker.stay_silent(0x40)
