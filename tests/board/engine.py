@@ -47,6 +47,7 @@ class Board:
         self.flash = folder / "flash.bin"
         self.heap = heap
         self._options = folder / "options.json"
+        self._library = library
         self._path = [str(library), ".frozen"]
         self._blocks = blocks
         self.erase()

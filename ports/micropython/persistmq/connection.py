@@ -74,6 +74,8 @@ class Connection(MQTTClient):
     def _ssl(self, ssl: object) -> object:
         if not ssl:
             return None if self._takes_context else False
+        if not self._takes_context:
+            _give_ussl()
         if isinstance(ssl, dict):
             if self._takes_context:
                 raise ValueError("ssl is True or an ssl.SSLContext with this umqtt.simple, not a dict")
@@ -90,6 +92,18 @@ class Connection(MQTTClient):
         context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
         context.verify_mode = tls.CERT_NONE  # a board has no list of authorities to check against
         return context
+
+
+def _give_ussl() -> None:
+    """umqtt.simple 1.3 asks for ``ussl``, which later firmware calls ``ssl``."""
+    import sys  # noqa: PLC0415 - only with TLS
+
+    try:
+        import ussl  # noqa: F401, PLC0415
+    except ImportError:
+        import ssl  # noqa: PLC0415 - only here: it costs memory
+
+        sys.modules["ussl"] = ssl
 
 
 def _bytes(text: "str | bytes") -> bytes:
