@@ -65,9 +65,8 @@ def recover(store: Store, span: int, random: Random, read_bytes: int = READ_BYTE
         _settle_reclaimed(state, segments[0][0], _skipped_before_first(segments))
     if reader is not None:
         found.end_seq = max(reader.end_seq, SEQ_FIRST)
-        found.skipped = segments[-1][1]
-        if found.skipped < 0:  # its header does not read: at least what the others and the checkpoint know of
-            found.skipped = max([state.skipped] + [skipped for _, skipped, _ in segments])
+        # The last header's. If that does not read, or a later one is lost: what the others and the checkpoint know.
+        found.skipped = max([state.skipped] + [skipped for _, skipped, _ in segments])
         found.active_first = segments[-1][0]
         size = _size(store, reader.name)
         if size == reader.end_offset and not reader.damaged_bytes and segments[-1][1] >= 0:

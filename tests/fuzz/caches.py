@@ -3,13 +3,14 @@
 import copy
 import functools
 
+from persistmq_core.errors import StoreError
 from persistmq_core.record import FRAME_HEADER_BYTES
 from persistmq_core.segment import HEADER_BYTES, parse_name
 from tests.support import mqtt_wire
 from tests.support.model_broker import ModelBroker
 from tests.support.rng import Rng
 from tests.support.world import World
-from tests.support.write_list_store import WriteListStore
+from tests.support.write_list_store import EIO, WriteListStore
 
 COUNT = 8  # different ones
 OPTIONS = {"window": 8, "window_qos2": 4, "segment_bytes_max": 2048, "read_bytes": 700}
@@ -18,9 +19,12 @@ OPTIONS = {"window": 8, "window_qos2": 4, "segment_bytes_max": 2048, "read_bytes
 class Cache:
     """``files`` as a process left them that was killed; ``broker`` as it stood then."""
 
-    def __init__(self, files: dict[str, bytes], broker: ModelBroker, published: dict[bytes, int]) -> None:
+    def __init__(
+        self, files: dict[str, bytes], broker: ModelBroker, published: dict[bytes, int], refused: set[bytes]
+    ) -> None:
         self.files = files
         self.published = published  # payload -> QoS, in order
+        self.refused = refused  # of these: publish() raised, and the frame may be there nevertheless
         self._broker = broker
         self.segments = sorted(name for name in files if parse_name(name))
         self.frames: dict[str, list[tuple[int, int, bytes]]] = {name: _frames(files[name]) for name in self.segments}
@@ -35,7 +39,7 @@ class Cache:
     def owed(self) -> set[bytes]:
         """Payloads of QoS 1 and 2 that were accepted and are not at the broker's subscribers."""
         came = {bytes(message[1]) for message in self._broker.deliveries}
-        return {payload for payload, qos in self.published.items() if qos and payload not in came}
+        return {payload for payload, qos in self.published.items() if qos and payload not in came | self.refused}
 
 
 @functools.cache
@@ -47,13 +51,19 @@ def make(number: int) -> Cache:
     broker.deliver_at = rng.pick(("pubrel", "publish"))
     world = World(4 + number % 2, store, broker, **OPTIONS)
     published: dict[bytes, int] = {}
+    refused: set[bytes] = set()
 
     def publish(count: int) -> None:
         for _ in range(count):
             payload = b"<%d>" % len(published) + bytes(rng.garbage(rng.pick((0, 20, 150, 150, 600))))
             qos = rng.pick((0, 1, 1, 2, 2, 2))
             published[payload] = qos
-            world.publish(payload, qos, "t/%d" % qos)
+            if rng.one_in(10):
+                store.fail_next("sync", EIO)
+            try:
+                world.publish(payload, qos, "t/%d" % qos)
+            except StoreError:
+                refused.add(payload)
 
     publish(rng.between(0, 12))
     world.run(rng.pick((0, 30, 1000)))
@@ -68,7 +78,7 @@ def make(number: int) -> Cache:
         world.link.cut()
     publish(rng.between(10, 30))
     world.die(False)
-    return Cache(store.snapshot(), broker, published)
+    return Cache(store.snapshot(), broker, published, refused)
 
 
 def _frames(content: bytes) -> list[tuple[int, int, bytes]]:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support import tally
 from tests.support.rng import Rng
 
 from .choices import Choices
@@ -36,6 +37,7 @@ def test_random_damage() -> None:
             pytest.fail("seed %d: %s" % (seed, error))
         seed += 1
     print("%d directories in %d s" % (seed - first, SECONDS))
+    tally.count("damaged cache directories opened", seed - first)
     assert seed - first > 100
 
 

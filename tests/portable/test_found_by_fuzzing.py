@@ -2,6 +2,7 @@
 
 import unittest
 
+from persistmq_core.checkpoint import PLACE_DONE, Checkpoint, save
 from tests.support import journal_files as files
 from tests.support.bad_blocks import BadBlockStore
 from tests.support.journal_files import name_of
@@ -69,6 +70,17 @@ class FoundByFuzzingTest(unittest.TestCase):
             self.assertTrue(world.account("waiting") >= 0, world.accounts())
         self.assertEqual(world.arrived(), [files.payload(seq) for seq in range(1, 12)])
         self.assertEqual(world.accounts(), [11, 11, 0, 0, 0])
+
+    def test_a_skipped_number_that_only_the_checkpoint_remembers_is_not_waited_for(self):
+        files.put(self.store, 1, 3)  # 3 was refused to its caller, and the segment that said so is gone
+        state = Checkpoint(files.CACHE_ID, 8)
+        state.cursor, state.sent_bound, state.delivered, state.skipped = 2, 5, 1, 1
+        state.places[1] = PLACE_DONE
+        save(self.store, state)
+        world = World(store=self.store)
+        world.run(60000)
+        self.assertEqual(world.arrived(), [files.payload(2)])
+        self.assertEqual(world.accounts(), [2, 2, 0, 0, 0])
 
     def test_a_header_that_reads_in_the_end_is_asked_more_than_once(self):
         """Five failures of one read give up that place; the next one that fails is not a header then."""
