@@ -325,6 +325,8 @@ class Delivery:
         lost = unsettled + beyond - skipped  # these come first: numbers are skipped at the end of a segment only
         if beyond and seq >= self._dup_end and window.cursor == seq and window.jump(gap_end):
             state.damaged += lost
+            for place in range(seq, seq + lost):
+                self._listener.dropped(place, "damaged", 0)
             state.skipped += skipped
             self._next = gap_end
             self.unsaved = True
