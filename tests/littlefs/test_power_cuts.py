@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.support import tally
 from tests.support.rng import Rng
 from tests.support.write_list_store import PowerCut
 
@@ -81,6 +82,7 @@ def test_a_cut_at_each_operation_whole_and_half_loses_nothing() -> None:
             raise cuts.failure
     board.judge()
     print("%d reboots at %d operations in %.1f s" % (cuts.reboots, board.flash.operations, time.monotonic() - began))
+    tally.count("reboots on littlefs", cuts.reboots)
     assert cuts.reboots == 2 * board.flash.operations > 1000
 
 
@@ -117,4 +119,5 @@ def test_random_programs_are_cut_again_and_again() -> None:
         except (AssertionError, OSError) as error:
             pytest.fail("seed %d: %r" % (seed, error))
     print("%d reboots of %d programs in %.1f s" % (reboots, PROGRAMS, time.monotonic() - began))
+    tally.count("reboots on littlefs", reboots)
     assert reboots >= PROGRAMS * LIVES

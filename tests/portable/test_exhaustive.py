@@ -8,6 +8,7 @@ from tests.simulation import fork
 from tests.simulation.cuts import Scene, run_cut
 from tests.simulation.explore import Explorer, Surveyor
 from tests.simulation.scenarios import PAIRS, SCENARIOS
+from tests.support import tally
 
 # MicroPython does the same from the same names, so there a part is enough.
 ON_A_BOARD = sys.implementation.name == "micropython"
@@ -17,13 +18,16 @@ REMEMBERED = ("qos2:s6:after:hole.3:0+s10:after:hole.1:0",)
 
 class SingleCutTest(unittest.TestCase):
     def test_every_cut_of_every_scenario(self):
-        points = 0
+        points = lives = 0
         for scenario in ("qos2", "qos2v5", "qos1", "refused", "session") if ON_A_BOARD else sorted(SCENARIOS):
             gc.collect()
             explorer = Explorer(scenario, 1)
             self.assertGreater(explorer.points, 500, scenario)
             self.assertGreater(explorer.lives, 80, scenario)
             points += explorer.points
+            lives += explorer.lives
+        tally.count("cut points, one in a run", points)
+        tally.count("cut points, one in a run: lives that they differ in", lives)
         self.assertGreater(points, 3000 if ON_A_BOARD else 20000)
 
     def test_cuts_that_broke_a_law_once(self):
@@ -56,5 +60,7 @@ class PairTest(unittest.TestCase):
         """A second cut anywhere in what follows the first."""
         for scenario in () if ON_A_BOARD else PAIRS:
             explorer = Explorer(scenario, 2)
+            tally.count("cut points, a second one behind each first", explorer.points)
+            tally.count("cut points, a second one behind each first: lives that they differ in", explorer.lives)
             self.assertGreater(explorer.points, 100000, scenario)
             self.assertGreater(explorer.lives, 4000, scenario)

@@ -4,6 +4,7 @@ import sys
 import unittest
 
 from tests.simulation.program import run
+from tests.support import tally
 
 # A failure says its seed, steps and faults; ``run(seed, steps, faults)`` replays it on either interpreter.
 ON_MICROPYTHON = sys.implementation.name == "micropython"
@@ -21,6 +22,8 @@ class SimulationTest(unittest.TestCase):
             pubrels += program.laws.pubrels
             starts += program.starts
             deliveries += len(program.broker.deliveries)
+            tally.count("simulated programs", 1)
+            tally.count("simulated events", program.events)
         # Programs in which nothing happens break no law either.
         self.assertGreater(publishes, PROGRAMS * 20, faults)
         self.assertGreater(pubrels, PROGRAMS * 10, faults)
