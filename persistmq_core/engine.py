@@ -124,6 +124,7 @@ class Engine:
         self._probing = False
         self._probed = 0
         self._probes = 0
+        self._parkings = 0  # since the last acknowledgement
         self._reserve()
 
     # --- for the port ---
@@ -294,8 +295,11 @@ class Engine:
         seq = self.delivery.oldest()[0]
         self._probes = self._probes + 1 if seq == self._probed else 1
         self._probed = seq
-        if self._probes >= PROBES_BEFORE_PARKING:
+        # A broker that ends every connection has nothing against this message: each parking without an answer between
+        # makes the next one twice as hard, so that a broken broker costs a few letters and not the backlog.
+        if self._probes >= PROBES_BEFORE_PARKING << min(self._parkings, 16):
             self._probes = 0
+            self._parkings += 1
             self.delivery.end_connection()
             self.delivery.refuse(seq, CONNECTION_DROPPED)
 
@@ -313,6 +317,7 @@ class Engine:
         self._answered = True
         self._drops = 0
         self._probing = False
+        self._parkings = 0
         self._backoff.reset()
         if later:
             self._end(now_ms, "the broker asks for a pause (reason code 0x%02x)" % later, True)

@@ -46,6 +46,18 @@ class PoisonTest(unittest.TestCase):
         self.assertEqual(world.accounts(), [6, 4, 2, 0, 0])
         self.assertEqual([each[0] for each in world.diary.drops], [2, 5])
 
+    def test_a_broker_that_ends_every_connection_costs_a_few_letters_not_the_backlog(self):
+        world = World()
+        world.broker.drop_at("t")
+        for index in range(40):
+            world.publish(b"%d" % index, 1)
+        world.run(3600 * 1000)
+        refused = world.account("refused")
+        self.assertTrue(0 < refused <= 10, refused)
+        world.broker.heal()
+        world.run(600000)
+        self.assertEqual(world.accounts(), [40, 40 - refused, refused, 0, 0])
+
     def test_while_probing_one_message_is_alone_on_the_wire(self):
         world = self.poisoned(1, 0, 5)
         while not world.engine._probing:
