@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,52 +38,3 @@ def package_json():
     return (
         f'{{\n  "version": "{version}",\n  "urls": [\n{urls}\n  ],\n  "deps": [["umqtt.simple", "latest"]]\n}}\n'
     )
-
-
-def sizes():
-    """(name, bytes of .mpy, bytes of heap it keeps) for each file, imported in this order on the unix engine."""
-    with tempfile.TemporaryDirectory() as folder:
-        names = compile_library(folder)
-        order = [name[:-4].replace("/", ".") for name in names if not name.endswith("__init__.mpy")]
-        script = _MEASURE % {"order": order}
-        stub = Path(folder, "umqtt", "simple.py")
-        stub.parent.mkdir()
-        stub.write_text("class MQTTException(Exception):\n    pass\n\n\nclass MQTTClient:\n    pass\n")
-        engine = Path(sys.executable).parent / "micropython"
-        command = [str(engine), "-X", "heapsize=1m", "-c", script]
-        ran = subprocess.run(
-            command, env={"MICROPYPATH": f"{folder}:.frozen"}, check=True, capture_output=True, text=True
-        )
-        heap = json.loads(ran.stdout)
-        for name in names:
-            yield name, Path(folder, name).stat().st_size, heap.get(name[:-4].replace("/", "."), 0)
-
-
-# Each file after those that it imports, so that what one costs is not counted with another.
-_MEASURE = """
-import gc, json, sys
-import persistmq_core, umqtt.simple
-left = %(order)r
-costs = {}
-class Package:
-    pass
-def loaded():
-    return [n for n in left if n in sys.modules]
-def cost(name):
-    gc.collect()
-    before = gc.mem_alloc()
-    known = loaded()
-    __import__(name)
-    gc.collect()
-    return gc.mem_alloc() - before, [n for n in loaded() if n not in known]
-import_order = []
-def order(name):
-    pass
-for name in ("persistmq_core.limits persistmq_core.errors persistmq_core.contracts persistmq_core.unreadable "
-             "persistmq_core.record persistmq_core.segment persistmq_core.checkpoint persistmq_core.journal "
-             "persistmq_core.backoff persistmq_core.dead_letters persistmq_core.packets persistmq_core.spool "
-             "persistmq_core.window persistmq_core.recovery persistmq_core.delivery persistmq_core.engine").split():
-    if name in left:
-        costs[name] = cost(name)[0]
-print(json.dumps(costs))
-"""

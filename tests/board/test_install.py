@@ -16,6 +16,7 @@ from tests.board.umqtt_package import umqtt_folder
 pytestmark = pytest.mark.timeout(90)
 sys.path.insert(0, str(ROOT / "tools"))
 import _board  # noqa: E402
+import _size  # noqa: E402
 
 
 @pytest.fixture
@@ -75,3 +76,8 @@ def test_deploy_compiles_copies_compares_and_starts(bridge: ReplBridge, tmp_path
     assert (tmp_path / "board" / "main.py").read_bytes() == example.read_bytes()
     assert "started" in mpremote(bridge, "resume", "fs", "ls")
     assert list((tmp_path / "board" / "cache" / "journal").iterdir())
+
+
+def test_the_sizes_in_the_readme_are_those_of_the_tree_and_within_the_goal() -> None:
+    assert _size.is_fresh(), "run tools/size"
+    assert sum(_size.mpy_bytes().values()) <= 48 * 1024

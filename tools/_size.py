@@ -1,0 +1,66 @@
+"""The table of tools/size: each file's .mpy, and the heap that it keeps once imported."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import _board
+
+_README = _board.ROOT / "README.md"
+_BEGIN = "<!-- sizes: written by tools/size -->\n"
+_END = "<!-- end of sizes -->\n"
+_TOLERANCE = 0.05  # the table is refreshed by hand; smaller changes are no news
+
+_STUB = "class MQTTException(Exception):\n    pass\nclass MQTTClient:\n    pass\n"
+
+
+def write():
+    """Put the table of today between the markers of the README."""
+    before, rest = _README.read_text().split(_BEGIN)
+    after = rest.split(_END)[1]
+    _README.write_text(before + _BEGIN + table() + _END + after)
+
+
+def is_fresh():
+    """The README's total is today's, as near as matters."""
+    text = _README.read_text().split(_BEGIN)[1].split(_END)[0]
+    total = next(line for line in text.splitlines() if "**all**" in line)
+    written = int(total.split("|")[2].strip(" *").replace(",", ""))
+    return abs(written - sum(mpy_bytes().values())) <= _TOLERANCE * written
+
+
+def mpy_bytes():
+    """Bytes of each .mpy, by its name without ending."""
+    with tempfile.TemporaryDirectory() as folder:
+        return {name[:-4]: Path(folder, name).stat().st_size for name in _board.compile_library(folder)}
+
+
+def heap_bytes():
+    """Heap that all of it keeps after ``from persistmq import PersistClient``, on the 64-bit unix engine."""
+    with tempfile.TemporaryDirectory() as folder:
+        _board.compile_library(folder)
+        stub = Path(folder, "umqtt", "simple.py")
+        stub.parent.mkdir()
+        stub.write_text(_STUB)
+        engine = str(Path(sys.executable).parent / "micropython")
+        script = "import gc, umqtt.simple, select, struct, binascii, time, os\n"
+        script += "gc.collect(); b = gc.mem_alloc()\nimport persistmq\ngc.collect(); print(gc.mem_alloc() - b)"
+        environment = dict(os.environ, MICROPYPATH=f"{folder}:.frozen")
+        command = [engine, "-X", "heapsize=1m", "-c", script]
+        ran = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    return int(json.loads(ran.stdout))
+
+
+def table():
+    """As Markdown."""
+    sizes = mpy_bytes()
+    lines = ["| file | .mpy bytes |", "|---|---|"]
+    lines += [f"| `{name}` | {size:,} |" for name, size in sorted(sizes.items())]
+    lines.append(f"| **all** | **{sum(sizes.values()):,}** |")
+    lines.append("")
+    heap = f"{heap_bytes():,} bytes on the 64-bit unix engine, whose objects are twice a board's"
+    lines.append(f"Heap after the import: {heap}.")
+    return "\n".join(lines) + "\n"
