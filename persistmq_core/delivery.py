@@ -65,13 +65,12 @@ class Delivery:
         self.limit_qos2 = window_qos2
         self.strays = 0  # acknowledgements that meant nothing
         self.unsaved = False  # something was settled since the last checkpoint
-        self.last_seq = 0  # of the message delivered last
         self.reader = JournalReader(store, found.checkpoint.cache_id, read_bytes)
         self._fetcher = JournalReader(store, found.checkpoint.cache_id, read_bytes)  # away from the walk
+        self._fetched_seq = 0
         self._store = store
         self._journal = journal
         self._listener = listener
-        self._read_bytes = read_bytes
         self._send_bytes = send_bytes
         self._durable_cursor = 0
         self._next = self.window.cursor  # the walk: everything before it is sent in this connection, or settled
@@ -171,7 +170,6 @@ class Delivery:
 
     def _delivered(self, seq: int) -> None:
         self.checkpoint.delivered += 1
-        self.last_seq = seq
         self.unsaved = True
         self._listener.delivered(seq)
 
@@ -219,11 +217,12 @@ class Delivery:
             self.window.move(seq, SETTLE)
             self.window.advance()
             self.unsaved = True
-            self._fetcher.rewind()  # and its buffer is free
 
     def _fetch(self, seq: int) -> "Record | None":
-        """Read one record again. It is one reader all the time, which counts how often that failed."""
-        self._fetcher.rewind()
+        """Read one record again. One reader does it all, which counts failures and goes on where it stands."""
+        if seq <= self._fetched_seq:
+            self._fetcher.rewind()
+        self._fetched_seq = seq
         return self._fetcher.record if self._peek(self._fetcher, seq) == MESSAGE else None
 
     def _peek(self, reader: JournalReader, seq: int) -> int:
@@ -290,7 +289,9 @@ class Delivery:
                 if seq >= self._sent_bound:
                     self._bound_reached = True
                     break
-                if record.qos == 2 and window.unreleased() >= min(self.limit_qos2, in_flight_max):
+                # QoS 1 waits as well: while so many are unreleased Mosquitto answers it with "quota exceeded", which in
+                # 3.1.1 looks like any PUBACK, and throws it away.
+                if record.qos and window.unreleased() >= min(self.limit_qos2, in_flight_max):
                     break
                 reason = _cannot_send(record, transport)
                 if reason:

@@ -8,7 +8,7 @@ Damaged bytes: never an error either, but a report (``damaged`` in the accounts,
 
 
 class PersistError(Exception):
-    """Base of the errors that are PersistMQ's own."""
+    """Base of PersistMQ's own errors, but for StoreError, which is an OSError."""
 
 
 class StoreError(OSError):

@@ -64,21 +64,22 @@ class Journal:
             name = segment_name(first_seq, self._cache_id)
             frames = encode_header(first_seq, self.skipped + first_seq - self.end_seq, self._cache_id) + frames
             grown += HEADER_BYTES - self._bytes
+        active, self._name = self._name, ""  # sealed, unless all goes well: also if a signal ends this half way
+        if name != active:
+            self._litter = name
         try:
             self._store.append(name, frames)
             for frame in more:
                 self._store.append(name, frame)
             self._store.sync(name)
         except OSError:
-            if name != self._name:
-                self._litter = name
-                try:
-                    self._discard(name)
-                except OSError:
-                    pass  # and again before the next one is made
-            self._name = ""
+            try:
+                self._discard(self._litter)
+            except OSError:
+                pass  # and again before the next one is made
             raise
-        if name != self._name:
+        self._litter = ""
+        if name != active:
             self._written = (first_seq, self.skipped + first_seq - self.end_seq)
         self._name = name
         self._bytes = grown

@@ -24,7 +24,17 @@ def check_topic(topic: str) -> bytes:
         raise ValueError("topic %r has a wildcard: + and # are for subscriptions only (MQTT 4.7.1)" % topic)
     if b"\0" in encoded:
         raise ValueError("topic %r has a NUL character (MQTT 1.5.4)" % topic)
+    if min(encoded) < 0x20 or b"\x7f" in encoded or len(encoded) != len(topic):
+        _check_characters(topic)
     return encoded
+
+
+def _check_characters(topic: str) -> None:
+    # A receiver may close the connection over these (1.5.4), and Mosquitto does.
+    for character in topic:
+        code = ord(character)
+        if code < 0x20 or 0x7F <= code < 0xA0 or 0xFDD0 <= code < 0xFDF0 or code & 0xFFFE == 0xFFFE:
+            raise ValueError("topic %r has a character that brokers refuse, U+%04X (MQTT 1.5.4)" % (topic, code))
 
 
 def check_payload(payload: "object") -> "bytes | bytearray | memoryview":
@@ -50,7 +60,8 @@ class Group:
     def __init__(self, journal: Journal, frames: "list[bytes]", first_seq: int) -> None:
         self.first_seq = first_seq
         self.end_seq = first_seq + len(frames)
-        self.error: StoreError | None = None  # set by write() if it failed
+        self.stored = False  # set by write() if it ended well
+        self.error: StoreError | None = None  # set by write() if it failed; neither: a signal ended it half way
         self._journal = journal
         self._frames = frames
 
@@ -64,6 +75,7 @@ class Group:
             except MemoryError:  # not in one piece: a board's heap has holes
                 piece, more = frames[0], frames[1:]
             self._journal.write(piece, self.first_seq, more)
+            self.stored = True
         except (OSError, MemoryError) as failure:
             self._journal.seal()  # the numbers are used up, and inside a segment they have no gap
             code = failure.args[0] if failure.args and isinstance(failure.args[0], int) else 0
@@ -74,11 +86,16 @@ class Spool:
     """Numbers and stages messages; keeps at most what has not been written yet."""
 
     def __init__(self, journal: Journal, cache_id: int) -> None:
-        self.next_seq = journal.end_seq  # of the next message
-        self.staged_bytes = 0
+        self.staged_bytes = 0  # about: a signal may come between
+        self.first_seq = journal.end_seq  # of the first message that is staged, or of the next one
         self._journal = journal
         self._cache_id = cache_id
         self._frames: list[bytes] = []
+
+    @property
+    def next_seq(self) -> int:
+        """The number of the next message."""
+        return self.first_seq + len(self._frames)
 
     def stage(self, topic: str, payload: "object", qos: int, retain: bool, accepted_ms: int) -> int:
         """Check and frame one message; returns its sequence number. Raises ValueError or TypeError: nothing is kept.
@@ -94,29 +111,28 @@ class Spool:
             raise ValueError("payload has %d bytes, the limit with this topic is %d" % (len(payload_bytes), limit))
         seq = self.next_seq
         frame = encode(seq, topic_bytes, payload_bytes, qos, bool(retain), accepted_ms, self._cache_id)
-        self._frames.append(frame)
+        self._frames.append(frame)  # which also takes the number: one step, whatever interrupts this
         self.staged_bytes += len(frame)
-        self.next_seq = seq + 1
         return seq
 
     def take(self) -> "Group | None":
         """All that is staged, as the next group to write; None if there is nothing."""
         if not self._frames:
             return None
-        group = Group(self._journal, self._frames, self.next_seq - len(self._frames))
+        group = Group(self._journal, self._frames, self.first_seq)
+        self.first_seq = group.end_seq
         self._frames = []
         self.staged_bytes = 0
         return group
 
     def drop(self) -> None:
         """Forget what is staged. Its numbers are free again: nothing of it was written, and no group is under way."""
-        self.next_seq -= len(self._frames)
         self.staged_bytes = 0
         self._frames.clear()
 
     def finish(self, group: Group) -> None:
         """After ``write``: commit what is durable. The numbers of a group that failed are never used again (law 4)."""
-        if group.error is None:
+        if group.stored:
             self._journal.commit(group.end_seq)
 
     def accepted(self) -> int:

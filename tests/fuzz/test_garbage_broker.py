@@ -11,7 +11,8 @@ from persistmq import PersistClient
 
 from .tcp_broker import TcpBroker
 
-BAD_S = 60.0 if os.environ.get("PERSISTMQ_LONG") else 2.5
+LONG = bool(os.environ.get("PERSISTMQ_LONG"))
+BAD_S = 60.0 if LONG else 2.5
 MESSAGES = 60
 
 

@@ -44,3 +44,16 @@ def test_a_backlog_of_2000_qos_2_messages_arrives_once_and_in_order(
     assert client.flush(30)
     assert receiver.wait(COUNT) == PAYLOADS
     assert client.get_status()["connections"] == 1
+
+
+def test_a_backlog_of_qos_1_and_2_in_turn_arrives_whole(
+    broker: Mosquitto, receiver: Receiver, make_client: Callable[..., PersistClient]
+) -> None:
+    """While 20 are unreleased, Mosquitto answers QoS 1 in 3.1.1 with PUBACK as well, and throws it away."""
+    client = make_client(durability="async")
+    for index, payload in enumerate(PAYLOADS):
+        client.publish("burst", payload, qos=1 + index % 2)
+    client.connect_async("127.0.0.1", broker.port)
+    assert client.flush(30)
+    assert sorted(receiver.wait(COUNT), key=int) == PAYLOADS
+    assert client.get_status()["connections"] == 1

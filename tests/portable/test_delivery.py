@@ -57,7 +57,11 @@ class SendingTest(DeliveryTestCase):
         self.take(ack(PUBREC, 1))
         self.assertEqual(self.fill(), [])
         self.delivery.save()
-        self.assertEqual(self.fill(), [("PUBREL", 2, False), ("PUBLISH", 3, False), ("PUBLISH", 4, False)])
+        self.assertEqual(self.fill(), [("PUBREL", 2, False), ("PUBLISH", 3, False)])
+        self.take(ack(PUBREC, 2))
+        self.delivery.save()
+        # QoS 1 waits as well: behind so many unreleased ones Mosquitto would lose it.
+        self.assertEqual(self.fill(), [("PUBREL", 3, False), ("PUBLISH", 4, False)])
 
     def test_nothing_new_begins_when_publish_is_false(self):
         self.publish(2, 1)

@@ -77,7 +77,7 @@ class WindowTest(unittest.TestCase):
         state.skipped = 59995
         world.engine.delivery.window.load(59996, bytearray(8))
         world.engine.journal.resume(59996, 59995, "", 0, 0)
-        world.engine.spool.next_seq = 59996
+        world.engine.spool.first_seq = 59996
         world.engine.delivery._next = 59996
         world.online()
         world.publish_many(12, 2)

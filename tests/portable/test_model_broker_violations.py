@@ -88,7 +88,7 @@ class ViolationTest(BrokerTestCase):
             connection.feed(publish(payload=b"%d" % identifier, identifier=identifier))
         for identifier in (1, 2, 3):
             connection.feed(pubrel(identifier))
-        self.violation("more than 2 unreleased")
+        self.violation("behind 2 unreleased")
         self.assertEqual([message[1] for message in self.broker.deliveries], [b"1", b"2"])
         self.assertEqual([message[1] for message in self.broker.lost], [b"3"])
 

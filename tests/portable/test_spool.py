@@ -23,6 +23,11 @@ class TopicTest(unittest.TestCase):
             ("a/+/b", "a/+/b"),
             ("a/#", "a/#"),
             ("a\0b", "NUL"),
+            ("a\nb", "U+000A"),
+            ("a\x7fb", "U+007F"),
+            ("a\u0085b", "U+0085"),
+            ("a\ufdd0b", "U+FDD0"),
+            ("a\uffffb", "U+FFFF"),
             ("t" * 65536, "65535"),
             ("\u00fc" * 32768, "65536"),
         ):

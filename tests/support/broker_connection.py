@@ -163,7 +163,7 @@ class BrokerConnection:
         if qos == 0 and code < 0x80:
             broker.deliveries.append(message)
         elif qos == 1 or broker.qos2_answer == "puback":
-            if code < 0x80:
+            if code < 0x80 and not (qos == 1 and self._overflows(message)):
                 broker.deliveries.append(message)
                 self._session().unconfirmed[identifier] = message
             self._answer(wire.PUBACK, identifier, code, message)
@@ -182,14 +182,21 @@ class BrokerConnection:
             if unreleased[identifier] != message:
                 broker.lost.append(message)
             return
-        if broker.unreleased_max and len(unreleased) >= broker.unreleased_max:
-            self._violation("more than %d unreleased messages of QoS 2" % broker.unreleased_max)
-            if broker.loses_above_max:
-                broker.lost.append(message)
-                return
+        if self._overflows(message):
+            return
         unreleased[identifier] = message
         if broker.deliver_at == "publish":
             broker.deliveries.append(message)
+
+    def _overflows(self, message: tuple) -> bool:
+        """True if the message is lost because too many are unreleased already: Mosquitto does it to QoS 1 and 2."""
+        broker = self.broker
+        if not broker.unreleased_max or len(self._session().unreleased) < broker.unreleased_max:
+            return False
+        self._violation("a message behind %d unreleased ones of QoS 2" % broker.unreleased_max)
+        if broker.loses_above_max:
+            broker.lost.append(message)
+        return broker.loses_above_max
 
     def _pubrel(self, identifier: int) -> None:
         session = self._session()

@@ -156,7 +156,9 @@ class PersistClient:
         self._stop_by_ms: int | None = None  # the engine thread is to end
         self._closed = threading.Event()
         self._failure = ""
+        self._logged_reason = self._engine.down_reason
         self._forked = False
+        _warn_of_older_cache(cache_path)
         process_events.watch(self)
 
     # --- the seed's calls ---
@@ -192,15 +194,13 @@ class PersistClient:
     def get_status(self) -> dict[str, Any]:
         """Where things stand. The accounts: accepted == delivered + expired + evicted + refused + damaged + waiting."""
         engine = self._engine
-        with self._commits.lock:
-            accounts = engine.accounts()
-            staged = engine.spool.next_seq - engine.journal.end_seq
+        accounts = engine.accounts()
         return {
             "connected": engine.online(),
             "last_mid": self._last_mid,
             "cached_items": accounts["waiting"],
             **accounts,
-            "staged": staged,
+            "staged": self._commits.staged(),
             "in_flight": engine.delivery.under_way() if engine.online() else 0,
             "repeated": engine.delivery.checkpoint.repeated,
             "connections": engine.connections,
@@ -211,6 +211,7 @@ class PersistClient:
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait up to ``timeout`` seconds (None: without end) until all that was accepted is settled; True if it is."""
+        self._check_process()
         self._commits.commit_staged()
         # With "sync" a number behind end_seq is an error that its caller has been told.
         end_seq = self._engine.journal.end_seq if self._sync else self._engine.spool.next_seq
@@ -224,14 +225,13 @@ class PersistClient:
         self._stopped = True
         if self._forked or self._closed.is_set():
             return
-        if not self._commits.commit_staged():
-            logger.error("stopping with messages that could not be stored: %s", self._commits.store_error)
-        if self._thread is None:
-            self._close()
-            return
         self._stop_by_ms = _now_ms() + int(timeout * 1000)
         self._transport.wake()
-        if threading.current_thread() is not self._thread and not self._closed.wait(timeout + _STOP_GRACE_S):
+        if threading.current_thread() is self._thread or self._commits.is_busy_here():
+            return  # in a callback, or in a signal handler inside publish(): it ends when these have returned
+        if self._thread is None:
+            self._close()
+        elif not self._closed.wait(timeout + _STOP_GRACE_S):
             logger.error("the engine's thread does not end: it hangs in a callback, or in the file system")
 
     def __enter__(self) -> "PersistClient":
@@ -250,6 +250,7 @@ class PersistClient:
 
     def wait_for_stored(self, seq: int, timeout: float | None) -> bool:
         """See PublishInfo."""
+        self._check_process()
         return self._commits.commit(seq, timeout)
 
     def is_published(self, seq: int) -> bool:
@@ -275,6 +276,9 @@ class PersistClient:
     def _check_alive(self) -> None:
         if self._stopped:
             raise ClientStopped("this client was stopped; make a new one on the same cache to go on")
+        self._check_process()
+
+    def _check_process(self) -> None:
         if self._forked:
             raise RuntimeError("this client belongs to the parent process; make one in the child, on another cache")
 
@@ -297,9 +301,11 @@ class PersistClient:
                 self._thread.start()
 
     def _take_address(self, now_ms: int) -> None:
-        if self._new_address is None:
+        with self._progress:
+            address, self._new_address = self._new_address, None
+        if address is None:
             return
-        (host, port, kwargs), self._new_address = self._new_address, None
+        host, port, kwargs = address
         if not self._engine.draining:
             self._engine.reconnect(now_ms, "the broker's address was changed")
         self._transport.configure(host, port, **kwargs)
@@ -318,12 +324,14 @@ class PersistClient:
                     stored = self._commits.commit_staged()
                 delay_ms = self._engine.step(now_ms)
                 self._failure = ""
-            except Exception as failure:  # noqa: BLE001
-                # A bug, ours or a library's. Never a dead thread that nobody notices: say it, begin again.
+            except BaseException as failure:  # noqa: BLE001
+                # A bug, ours or a library's, or sys.exit() in a callback of paho's. Never a dead thread that nobody
+                # notices: say it, begin again.
                 logger.exception("the delivering side failed; it begins again")
                 self._failure = f"{type(failure).__name__}: {failure}"
                 delay_ms = 1000
                 self._engine.fail(now_ms, self._failure)
+            self._log_reason()
             before, progress = progress, self._engine.delivery.progress()
             if before != progress and self._waiters:
                 with self._progress:
@@ -340,8 +348,17 @@ class PersistClient:
             self._transport.wait(delay_ms, self._engine.wants_to_write())
         self._close()
 
+    def _log_reason(self) -> None:
+        """Say once for each new reason why there is no connection."""
+        reason = self._engine.down_reason
+        if reason != self._logged_reason and reason and not self._engine.draining:
+            logger.warning("no connection: %s", reason)
+        self._logged_reason = reason
+
     def _close(self) -> None:
-        self._commits.commit_staged()
+        self._commits.end()
+        if self._commits.staged():
+            logger.error("stopped with messages that could not be stored: %s", self._commits.store_error)
         self._engine.close()
         self._transport.release()
         self._store.close()
@@ -371,7 +388,7 @@ class PersistClient:
             return
         try:
             callback(self, *arguments)
-        except Exception:  # noqa: BLE001 - whatever it is, the messages behind it go on
+        except BaseException:  # noqa: BLE001 - whatever it is, sys.exit() too: the messages behind it go on
             logger.exception("an exception in a callback of the application")
 
 
@@ -400,6 +417,13 @@ class _Events(Listener):
 
 def _now_ms() -> int:
     return time.monotonic_ns() // 1_000_000
+
+
+def _warn_of_older_cache(cache_path: str | os.PathLike[str]) -> None:
+    for name in sorted(os.listdir(cache_path)):
+        if name == "database.sq3" or name.endswith(".pkl"):
+            logger.warning("%s holds messages of persistmq 0.1.4 (%s): they are not taken over yet", cache_path, name)
+            return
 
 
 def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:

@@ -27,6 +27,7 @@ _PACKET_ID_LAST = 65535
 _TLS_RECORD_BYTES = 16384
 # paho masks a websocket frame byte by byte in Python: 64 KiB are some 5 ms, and the engine wants its turn.
 _FRAME_BYTES_MAX = 65536
+_UNSENT_BYTES_MAX = 1 << 17
 _TCP_QUICKACK = getattr(socket, "TCP_QUICKACK", -1)
 
 
@@ -105,6 +106,10 @@ class EngineClient(OwnedClient):
         sock = super()._create_socket_connection()
         # A window of 20 over 100 ms of round trip goes nearly twice as fast; the core sends in large pieces anyway.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            # What the kernel takes and cannot send yet looks like an unanswered message: on a slow link megabytes of it
+            # would outlast the acknowledgement timeout.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES_MAX)
         with self._connecting_lock:
             if not self._is_aborted:
                 self._connecting = sock.dup()  # TLS takes the original's descriptor away
