@@ -51,7 +51,7 @@ def test_in_async_wait_for_stored_says_when_it_is_on_storage(
     client.connect_async("127.0.0.1", free_port())
     monkeypatch.setattr("persistmq.store._sync_bytes", lambda _: disk_is_ready.wait(10))
     info = client.publish("a", "b")
-    assert until(lambda: client._commits._busy)  # else the waiter would be the one who writes
+    assert until(lambda: client._commits._leader)  # else the waiter would be the one who writes
     assert not info.wait_for_stored(0.1)
     assert not info.is_stored()
     status = client.get_status()
@@ -78,7 +78,7 @@ def test_in_async_stop_stores_what_came_while_the_disk_was_busy(
     client.connect_async("127.0.0.1", free_port())
     monkeypatch.setattr("persistmq.store._sync_bytes", lambda _: disk_is_ready.wait(10))
     client.publish("a", "written")
-    assert until(lambda: client._commits._busy)
+    assert until(lambda: client._commits._leader)
     client.publish("a", "behind it")
     stopping = threading.Thread(target=client.stop)
     stopping.start()

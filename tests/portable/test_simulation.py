@@ -8,7 +8,7 @@ from tests.support import tally
 
 # A failure says its seed, steps and faults; ``run(seed, steps, faults)`` replays it on either interpreter.
 ON_MICROPYTHON = sys.implementation.name == "micropython"
-PROGRAMS = 6 if ON_MICROPYTHON else 100
+PROGRAMS = 6 if ON_MICROPYTHON else 150
 STEPS = 120
 
 

@@ -31,6 +31,7 @@ class GroupCommit:
         self._journal = journal
         self._keep_failed = keep_failed
         self._leader = _NOBODY  # the thread that writes a group
+        self._writing: Group | None = None
         self._kept: Group | None = None
         self._errors: dict[int, StoreError] = {}
         self._ended = False
@@ -95,8 +96,8 @@ class GroupCommit:
     def staged(self) -> int:
         """Messages that publish() took and that are not on storage yet."""
         with self._lock:
-            kept = self._kept.end_seq - self._kept.first_seq if self._kept is not None else 0
-            return self._spool.next_seq - self._spool.first_seq + kept
+            groups = [group for group in (self._writing, self._kept) if group is not None]
+            return self._spool.next_seq - self._spool.first_seq + sum(len(group) for group in groups)
 
     def _write(self) -> bool:
         """Lead one group, with the lock held on entry and exit. True if one was stored."""
@@ -106,13 +107,14 @@ class GroupCommit:
         if group is None:
             return False
         self._leader = threading.get_ident()
-        self._kept = None
+        self._writing, self._kept = group, None
         self._lock.release()
         try:
             group.write()
         finally:
             self._lock.acquire()
             self._leader = _NOBODY
+            self._writing = None
             self._finish(group)
             self._changed.notify_all()
         return group.stored
