@@ -65,9 +65,6 @@ class Group:
         self._journal = journal
         self._frames = frames
 
-    def __len__(self) -> int:
-        return len(self._frames)
-
     def write(self) -> None:
         """Append and sync; what went wrong is in ``error``. Raises MemoryError if there is not even room for that."""
         frames = self._frames

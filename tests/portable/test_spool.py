@@ -174,6 +174,32 @@ class SpoolTest(unittest.TestCase):
             pass
         self.assertEqual((reader.end_seq, reader.tail_bytes), (6, 0))
 
+    def test_a_group_that_does_not_fit_into_one_piece_is_stored(self):
+        class Scattered:
+            """Frames that cannot be joined: the heap has holes."""
+
+            def __init__(self, frames):
+                self.frames = frames
+
+            def __len__(self):
+                return len(self.frames)
+
+            def __getitem__(self, index):
+                return self.frames[index]
+
+            def __iter__(self):
+                raise MemoryError
+
+        for _ in range(3):
+            self.stage(b"x" * 40)
+        group = self.spool.take()
+        group._frames = Scattered(group._frames)
+        group.write()
+        self.spool.finish(group)
+        self.assertIsNone(group.error)
+        self.assertEqual((self.store.calls["append"], self.store.calls["sync"]), (3, 1))
+        self.assertEqual(self.spool.accepted(), 3)
+
     def test_a_group_for_which_there_is_no_memory_ends_its_segment(self):
         def no_memory(*_):
             raise MemoryError

@@ -97,7 +97,7 @@ class GroupCommit:
         """Messages that publish() took and that are not on storage yet."""
         with self._lock:
             groups = [group for group in (self._writing, self._kept) if group is not None]
-            return self._spool.next_seq - self._spool.first_seq + sum(len(group) for group in groups)
+            return self._spool.next_seq - self._spool.first_seq + sum(group.end_seq - group.first_seq for group in groups)
 
     def _write(self) -> bool:
         """Lead one group, with the lock held on entry and exit. True if one was stored."""
