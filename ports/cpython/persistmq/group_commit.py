@@ -96,8 +96,10 @@ class GroupCommit:
     def staged(self) -> int:
         """Messages that publish() took and that are not on storage yet."""
         with self._lock:
-            groups = [group for group in (self._writing, self._kept) if group is not None]
-            return self._spool.next_seq - self._spool.first_seq + sum(group.end_seq - group.first_seq for group in groups)
+            count = self._spool.next_seq - self._spool.first_seq
+            for group in (self._writing, self._kept):
+                count += group.end_seq - group.first_seq if group is not None else 0
+            return count
 
     def _write(self) -> bool:
         """Lead one group, with the lock held on entry and exit. True if one was stored."""
