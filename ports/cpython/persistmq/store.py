@@ -160,17 +160,18 @@ class FileStore(Store):
                 self._forget_read()
 
     def _forget_append(self) -> None:
-        if self._append_fd >= 0:
-            os.close(self._append_fd)
-        self._append_fd = -1
+        # Forgotten first: a signal that ends this half way must not leave a number that is closed twice.
+        fd, self._append_fd = self._append_fd, -1
+        if fd >= 0:
+            os.close(fd)
         self._append_name = ""
         self._append_name_is_gone = False
         self._append_name_is_durable = False
 
     def _forget_read(self) -> None:
-        if self._read_fd >= 0:
-            os.close(self._read_fd)
-        self._read_fd = -1
+        fd, self._read_fd = self._read_fd, -1
+        if fd >= 0:
+            os.close(fd)
         self._read_name = ""
 
     def _sync_other(self, name: str) -> None:
