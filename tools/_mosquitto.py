@@ -85,7 +85,7 @@ def unpack() -> None:
                     download(package, options)
     OWN_PROGRAM.parent.mkdir(parents=True, exist_ok=True)
     part = OWN_PROGRAM.with_suffix(".part")
-    folders = ":".join(f"$here/{folder.relative_to(OWN)}" for folder in library_folders())
+    folders = ":".join(f"$here/{folder.relative_to(OWN)}" for folder in lib_folders())
     part.write_text(
         "#!/bin/sh\n"
         'here=$(dirname "$(readlink -f "$0")")/../..\n'
@@ -126,10 +126,10 @@ def library_stem(library: str) -> str:
 
 
 def missing_libraries(program: Path) -> set[str]:
-    paths = dict(os.environ, LD_LIBRARY_PATH=":".join(map(str, library_folders())))
+    paths = dict(os.environ, LD_LIBRARY_PATH=":".join(map(str, lib_folders())))
     listed = subprocess.run(["ldd", program], env=paths, capture_output=True, text=True, check=False).stdout
     return set(re.findall(r"(\S+) => not found", listed))
 
 
-def library_folders() -> list[Path]:
+def lib_folders() -> list[Path]:
     return sorted({library.parent for library in UNPACKED.rglob("lib*.so.*")})

@@ -72,7 +72,7 @@ def test_deploy_compiles_copies_compares_and_starts(bridge: ReplBridge, tmp_path
     assert done.returncode == 0, done.stdout + done.stderr
     assert "their sha256 agree" in done.stdout
     assert not list(lib.glob("persistmq*/*.py"))
-    assert len(list(lib.glob("persistmq*/*.mpy"))) == len(list(_board.library()))
+    assert len(list(lib.glob("persistmq*/*.mpy"))) == len(list(_board.sources()))
     assert (tmp_path / "board" / "main.py").read_bytes() == example.read_bytes()
     assert "started" in mpremote(bridge, "resume", "fs", "ls")
     assert list((tmp_path / "board" / "cache" / "journal").iterdir())

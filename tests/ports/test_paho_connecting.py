@@ -3,39 +3,15 @@
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from paho.mqtt.enums import MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from persistmq.transport import PahoTransport
 
 from persistmq_core.contracts import CONNECTING, DOWN
 from tests.support.scripted_broker import ScriptedBroker, connected, is_down, opened, until
-
-V5 = MQTTProtocolVersion.MQTTv5
-
-
-@pytest.fixture
-def broker() -> Iterator[ScriptedBroker]:
-    with ScriptedBroker() as scripted:
-        yield scripted
-
-
-@pytest.fixture
-def transport() -> Iterator[PahoTransport]:
-    made = PahoTransport("tester", 5000)
-    yield made
-    made.release()
-
-
-@pytest.fixture
-def transport_v5() -> Iterator[PahoTransport]:
-    made = PahoTransport("tester", 5000, protocol=V5)
-    yield made
-    made.release()
 
 
 @pytest.mark.parametrize("clean_session", [False, True])

@@ -3,10 +3,9 @@
 import functools
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
-from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import MQTTErrorCode
 from persistmq.transport import PahoTransport
 
 from persistmq_core import packets
@@ -17,28 +16,6 @@ from tests.support.scripted_broker import (
     publish_packet,
     until,
 )
-
-V5 = MQTTProtocolVersion.MQTTv5
-
-
-@pytest.fixture
-def broker() -> Iterator[ScriptedBroker]:
-    with ScriptedBroker() as scripted:
-        yield scripted
-
-
-@pytest.fixture
-def transport() -> Iterator[PahoTransport]:
-    made = PahoTransport("tester", 5000)
-    yield made
-    made.release()
-
-
-@pytest.fixture
-def transport_v5() -> Iterator[PahoTransport]:
-    made = PahoTransport("tester", 5000, protocol=V5)
-    yield made
-    made.release()
 
 
 def fill(transport: PahoTransport, view: memoryview) -> int:

@@ -2,37 +2,13 @@
 
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
-from paho.mqtt.enums import MQTTProtocolVersion
 from persistmq.transport import PahoTransport
 
 from persistmq_core import packets
 from persistmq_core.contracts import DOWN, UP
 from tests.support.scripted_broker import CONNACK, ScriptedBroker, connected, is_down, opened, publish_packet, until
-
-V5 = MQTTProtocolVersion.MQTTv5
-
-
-@pytest.fixture
-def broker() -> Iterator[ScriptedBroker]:
-    with ScriptedBroker() as scripted:
-        yield scripted
-
-
-@pytest.fixture
-def transport() -> Iterator[PahoTransport]:
-    made = PahoTransport("tester", 5000)
-    yield made
-    made.release()
-
-
-@pytest.fixture
-def transport_v5() -> Iterator[PahoTransport]:
-    made = PahoTransport("tester", 5000, protocol=V5)
-    yield made
-    made.release()
 
 
 def test_acknowledgements_byte_by_byte(transport: PahoTransport, broker: ScriptedBroker) -> None:
