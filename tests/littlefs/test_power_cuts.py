@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.support import tally
+from tests.support.flash_board import live, settings
 from tests.support.rng import Rng
-from tests.support.write_list_store import PowerCut
 
 from .board import Board
 from .flash import blank
@@ -64,7 +64,7 @@ class Cuts:
     def come_up(self, image: bytes) -> None:
         board = self.board
         other = Board(bytearray(image), copy.deepcopy(board.broker), **board.options)
-        other.published, other.promised = dict(board.published), list(board.promised)
+        other.published, other.promised = list(board.published), list(board.promised)
         other.broker.restart(True)
         other.broker.listening = True
         other.boot()
@@ -77,7 +77,8 @@ def test_a_cut_at_each_operation_whole_and_half_loses_nothing() -> None:
     began = time.monotonic()
     board = Board(blank(32))
     cuts = Cuts(board)
-    board.boot(before_each=cuts.here)
+    board.before_each = cuts.here
+    board.boot()
     for _ in life(board):
         if cuts.failure is not None:
             raise cuts.failure
@@ -88,25 +89,10 @@ def test_a_cut_at_each_operation_whole_and_half_loses_nothing() -> None:
 
 
 def random_program(seed: int) -> int:
-    """Many lives, one after the other on one flash, each cut somewhere, also while it boots; the number of reboots."""
+    """The number of reboots."""
     rng = Rng(seed)
-    blocks = rng.pick((12, 24, 64))
-    board = Board(blank(blocks), window=rng.pick((1, 4, 16)), segment_bytes_max=rng.pick((1024, 4096, 16384)))
-    board.broker.deliver_at = rng.pick(("pubrel", "publish"))
-    while board.reboots < LIVES:
-        try:
-            board.boot(rng.between(1, rng.pick((5, 30, 200))), rng.one_in(2))
-            while True:
-                board.broker.listening = not rng.one_in(4)
-                board.publish(rng.pick((1, 1, 3, 10)), rng.pick((1, 2, 2)), rng.pick((0, 100, 100, 700)))
-                board.world.run(rng.pick((0, 1, 20, 300)))
-                board.check_accounts()
-        except PowerCut:
-            board.die(rng)
-    board.broker.listening = True
-    board.boot()
-    board.drain()
-    board.judge()
+    board = Board(blank(rng.pick((12, 24, 64))), **settings(rng))
+    live(board, rng, LIVES)
     return board.reboots
 
 

@@ -9,7 +9,7 @@ import vfs
 with open(sys.argv[1]) as file:
     options = json.load(file)
 BLOCK_BYTES = 4096
-_BLANK = b"\xff" * BLOCK_BYTES
+BLANK = b"\xff" * BLOCK_BYTES
 
 
 class Flash:
@@ -46,7 +46,7 @@ class Flash:
             self._cut_after -= 1
             self.erases += 1
             self._file.seek(argument * BLOCK_BYTES)
-            self._file.write(_BLANK)
+            self._file.write(BLANK)
         return 0
 
 
