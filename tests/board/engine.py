@@ -12,6 +12,7 @@ from tests.board.umqtt_package import umqtt_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = Path(__file__).resolve().parent / "on_board"
+NEWER_UMQTT = Path(__file__).resolve().parent / "newer_umqtt"
 BLOCK_BYTES = 4096
 _LIBRARIES = (("persistmq_core", "persistmq_core"), ("ports/micropython/persistmq", "persistmq"))
 

@@ -7,8 +7,6 @@ from types import TracebackType
 
 from persistmq_core.packets import split
 
-CONNACK = b"\x20\x02\x00\x00"
-
 
 class Conversation:
     """One accepted connection, blocking, 10 s at most for anything."""
@@ -29,10 +27,10 @@ class Conversation:
         body, self._came = self._came[begin:end], self._came[end:]
         return first_byte, body
 
-    def welcome(self) -> bytes:
+    def welcome(self, session_present: bool = False) -> bytes:
         """Take CONNECT and answer it; its body."""
         body = self.packet()[1]
-        self.sock.sendall(CONNACK)
+        self.sock.sendall(bytes([0x20, 2, session_present, 0]))
         return body
 
     def take_message(self) -> tuple[int, bytes]:
@@ -41,6 +39,18 @@ class Conversation:
         assert first_byte & 0xF0 == 0x30, hex(first_byte)
         topic_bytes = int.from_bytes(body[:2], "big")
         return first_byte, body[2 + topic_bytes : 4 + topic_bytes]
+
+
+def acknowledge_all(conversation: Conversation, session_present: bool = False) -> None:
+    """A good broker, for QoS 1."""
+    conversation.welcome(session_present)
+    while True:
+        first_byte, body = conversation.packet()
+        if first_byte & 0xF0 == 0x30:
+            topic_bytes = int.from_bytes(body[:2], "big")
+            conversation.sock.sendall(b"\x40\x02" + body[2 + topic_bytes : 4 + topic_bytes])
+        elif first_byte == 0xC0:
+            conversation.sock.sendall(b"\xd0\x00")
 
 
 class ScriptedServer:

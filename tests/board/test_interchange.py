@@ -8,7 +8,6 @@ import pytest
 from persistmq import PersistClient
 
 from persistmq_core import checkpoint
-from persistmq_core.segment import encode_header, segment_name
 from tests.board.conftest import accepted, figures
 from tests.board.engine import Board
 from tests.main_job.receiver import Receiver
@@ -67,26 +66,6 @@ def test_from_a_gateway_to_a_board(board: Board, broker: Mosquitto, receiver: Re
     after = figures(output)["after"]
     assert after["accepted"] == after["delivered"] == len(expected)
     assert after["repeated"] == 0
-
-
-@pytest.mark.parametrize("first_seq", [59990, 65530, (1 << 30) - 10, (1 << 32) - 10])
-def test_identifiers_and_numbers_wrap(
-    board: Board, broker: Mosquitto, receiver: Receiver, tmp_path: Path, first_seq: int
-) -> None:
-    """As if so many messages had been delivered before."""
-    cache_id = 7
-    state = checkpoint.Checkpoint(cache_id, 8)
-    state.cursor = state.sent_bound = first_seq
-    state.delivered = first_seq - 1
-    state.generation = 2
-    folder = tmp_path / "cache"
-    (folder / "journal").mkdir(parents=True)
-    (folder / "checkpoint.0").write_bytes(state.encode())
-    (folder / segment_name(first_seq, cache_id)).write_bytes(encode_header(first_seq, 0, cache_id))
-    board.run("copy_cache", folder=str(folder), to="board")
-    output = board.run("main_job", port=broker.port, count=30, client={"segment_bytes_max": 1024})
-    assert texts(receiver, 30) == accepted(output)
-    assert figures(output)["after"]["delivered"] == first_seq + 29
 
 
 def test_a_newer_version_is_left_untouched(board: Board, tmp_path: Path) -> None:

@@ -2,32 +2,18 @@
 
 import socket
 import struct
-import subprocess
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.board.conftest import figures
-from tests.board.engine import Board
-from tests.board.scripted import Conversation, ScriptedServer
+from tests.board.engine import NEWER_UMQTT, Board
+from tests.board.scripted import Conversation, ScriptedServer, acknowledge_all
 from tests.main_job.receiver import Receiver
 from tests.support.mosquitto import Mosquitto
 
 pytestmark = pytest.mark.timeout(60)
-NEWER_UMQTT = Path(__file__).resolve().parent / "newer_umqtt"
-
-
-def acknowledge_all(conversation: Conversation) -> None:
-    conversation.welcome()
-    while True:
-        first_byte, body = conversation.packet()
-        if first_byte & 0xF0 == 0x30:
-            topic_bytes = int.from_bytes(body[:2], "big")
-            conversation.sock.sendall(b"\x40\x02" + body[2 + topic_bytes : 4 + topic_bytes])
-        elif first_byte == 0xC0:
-            conversation.sock.sendall(b"\xd0\x00")
 
 
 def in_the_end(board: Board, server: ScriptedServer, **options: Any) -> dict[str, Any]:
@@ -60,8 +46,7 @@ def test_a_connection_that_ends_before_the_acknowledgement(board: Board) -> None
         flags.append(conversation.take_message()[0])
 
     def again(conversation: Conversation) -> None:
-        conversation.packet()
-        conversation.sock.sendall(b"\x20\x02\x01\x00")  # session present
+        conversation.welcome(session_present=True)
         first_byte, identifier = conversation.take_message()
         flags.append(first_byte)
         conversation.sock.sendall(b"\x40\x02" + identifier)
@@ -70,6 +55,32 @@ def test_a_connection_that_ends_before_the_acknowledgement(board: Board) -> None
     with ScriptedServer(hang_up, again) as server:
         assert in_the_end(board, server)["connections"] == 2
     assert flags == [0x32, 0x3A], "the second time with DUP"
+
+
+@pytest.mark.parametrize(("choice", "repeated"), [("resend", 1), ("trust", 0)])
+def test_a_session_that_is_lost_between_pubrec_and_pubcomp(board: Board, choice: str, repeated: int) -> None:
+    came = []
+
+    def forget(conversation: Conversation) -> None:
+        conversation.welcome()
+        identifier = conversation.take_message()[1]
+        conversation.sock.sendall(b"\x50\x02" + identifier)
+        came.append(conversation.packet()[0])  # PUBREL, and no answer to it
+
+    def begin_anew(conversation: Conversation) -> None:
+        conversation.welcome()  # session present 0
+        while True:
+            first_byte, body = conversation.packet()
+            came.append(first_byte)
+            if first_byte & 0xF0 == 0x30:
+                conversation.sock.sendall(b"\x50\x02" + body[3:5])
+            elif first_byte == 0x62:
+                conversation.sock.sendall(b"\x70\x02" + body)
+
+    with ScriptedServer(forget, begin_anew) as server:
+        status = in_the_end(board, server, qos=2, client={"on_session_lost": choice, "reconnect_delay_ms_min": 5})
+    assert came[:-1] == ([0x62, 0x34, 0x62] if repeated else [0x62]), "as new: without DUP"
+    assert (status["delivered"], status["repeated"]) == (1, repeated)
 
 
 def reset(conversation: Conversation) -> None:
@@ -99,7 +110,23 @@ def nonsense(conversation: Conversation) -> None:
     conversation.sock.sendall(b"\x00\x00\x00")
 
 
-@pytest.mark.parametrize("scene", [reset, half_a_connack, no_connack, something_else, try_later, nonsense])
+def half_an_acknowledgement(conversation: Conversation) -> None:
+    conversation.welcome()
+    identifier = conversation.take_message()[1]
+    conversation.sock.sendall(b"\x40\x02" + identifier[:1])  # the next connection must not take it for a beginning
+
+
+def half_a_length(conversation: Conversation) -> None:
+    conversation.welcome()
+    conversation.take_message()
+    conversation.sock.sendall(b"\x30\xff")
+
+
+HALVES = (half_a_connack, half_a_length, half_an_acknowledgement)
+SCENES = (reset, no_connack, something_else, try_later, nonsense, *HALVES)
+
+
+@pytest.mark.parametrize("scene", SCENES)
 def test_after_each_of_these_it_tries_again(board: Board, scene: Any) -> None:
     with ScriptedServer(scene, acknowledge_all) as server:
         in_the_end(board, server)
@@ -165,27 +192,27 @@ def test_a_broker_that_does_not_read_gets_the_rest_later(board: Board) -> None:
     assert sizes == [payload_bytes + 5] * 3
 
 
+def test_a_link_that_freezes_is_noticed_by_keep_alive_while_nothing_is_published(board: Board) -> None:
+    asked = []
+
+    def freeze(conversation: Conversation) -> None:
+        conversation.welcome()
+        conversation.sock.sendall(b"\x40\x02" + conversation.take_message()[1])
+        asked.append(conversation.packet()[0])
+        time.sleep(0.7)  # nothing is answered, nobody hangs up
+
+    with ScriptedServer(freeze, acknowledge_all) as server:
+        output = board.run("idle_job", port=server.port)
+        assert server.connections == 2
+    assert asked == [0xC0]
+    assert "no answer to PINGREQ for 500 ms" in output
+    assert output.splitlines()[-1] == "all good"
+
+
 def test_the_hook_is_asked_before_each_attempt(board: Board, broker: Mosquitto, receiver: Receiver) -> None:
     output = board.run("hook_job", port=broker.port)
     assert output.splitlines()[-1] == "all good"
     assert receiver.wait(1) == ["after the hook"]
-
-
-@pytest.mark.parametrize("version", ["1.3.4", "newer"])
-def test_tls(library: Path, board: Board, tmp_path: Path, version: str) -> None:
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
-    subprocess.run(
-        [*command.split(), "-keyout", tmp_path / "key", "-out", tmp_path / "cert"], check=True, capture_output=True
-    )
-    lines = ("certfile %s" % (tmp_path / "cert"), "keyfile %s" % (tmp_path / "key"))
-    board.heap = "400k"
-    with Mosquitto(config_lines=lines) as broker:
-        options = {"port": broker.port, "count": 30, "drain_s": 5, "connect": {"ssl": True}}
-        first_on_path = NEWER_UMQTT if version == "newer" else None
-        found = figures(board.run("main_job", first_on_path, **options))
-    assert found["drained"], found
-    assert found["after"]["delivered"] == 30
-    assert found["after"]["connections"] == 1
 
 
 def test_a_newer_umqtt(board: Board, broker: Mosquitto, receiver: Receiver) -> None:

@@ -18,7 +18,8 @@ from .connection import Connection
 from .incoming import Incoming
 
 _EAGAIN = const(11)
-_CERTIFICATE = -0x2700  # MBEDTLS_ERR_X509_CERT_VERIFY_FAILED
+# MBEDTLS_ERR_X509_CERT_VERIFY_FAILED (older firmware; newer raises ValueError), _SSL_CA_CHAIN_REQUIRED
+_CERTIFICATE = (-0x2700, -0x7680)
 _PIECE_BYTES = const(64)  # one read: the acknowledgements of 16 messages
 _KEPT_BYTES = const(256)
 _ASK_AGAIN_MS = const(250)  # while before_connect says no
@@ -139,7 +140,10 @@ class UmqttTransport(Transport):
             refused = code != _SERVER_UNAVAILABLE
         except OSError as failure:
             reason = str(failure)
-            refused = failure.errno == _CERTIFICATE
+            refused = failure.errno in _CERTIFICATE
+        except ValueError as failure:  # what mbedtls has against the certificate, in lines of their own
+            reason = " ".join(str(failure).split())
+            refused = True
         except (IndexError, AssertionError):
             reason = "closed the connection in answer to CONNECT"
         except Exception as failure:  # noqa: BLE001 - of umqtt, TLS or the hook: a reason to try again later

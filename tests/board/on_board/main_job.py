@@ -1,7 +1,8 @@
 """Publish numbered messages; print each number when publish() has returned, and the figures in the end.
 
 Options: port, count, first, name, qos, payload_bytes, drain_s, batch (publish so many between two steps), window,
-durability, topic, options of connect (user, password, ssl, keepalive), publish_s (a pause after each).
+durability, topic, host, options of connect (user, password, ssl, keepalive), trusts (the file of an authority),
+pause_ms (after each), counter_left_ms (until the counter of milliseconds wraps, as a board's does).
 """
 
 import gc
@@ -19,12 +20,22 @@ from persistmq import PersistClient  # noqa: E402 - the import is part of what i
 
 gc.collect()
 after_import = gc.mem_alloc()
+
+if "counter_left_ms" in options:
+    import special  # only where it is needed: it costs memory
+
+    special.let_the_counter_wrap_in(options["counter_left_ms"])
 clients = {"reconnect_delay_ms_min": 20, "reconnect_delay_ms_max": 200, "connect_timeout_ms": 2000}
 clients.update(options.get("client", {}))
 client = PersistClient("board", cache_path="/flash/cache", **clients)
 client.before_connect = None
 if options.get("port"):
-    client.connect_async("127.0.0.1", options["port"], **options.get("connect", {}))
+    connect = options.get("connect", {})
+    if "trusts" in options:
+        import special
+
+        connect["ssl"] = special.trusting(client.mqtt_client, options["trusts"])
+    client.connect_async(options.get("host", "127.0.0.1"), options["port"], **connect)
 
 qos = options.get("qos", 2)
 name = options.get("name", "a")
