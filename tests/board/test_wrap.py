@@ -91,7 +91,8 @@ def test_more_messages_than_there_are_identifiers(
     board: Board, broker: Mosquitto, receiver: Receiver, qos: int
 ) -> None:
     count = 66000
-    options = {"count": count, "qos": qos, "payload_bytes": 20, "batch": 5, "quiet": True, "drain_s": 60}
+    options = {"count": count, "qos": qos, "payload_bytes": 20, "flush_each": 500, "quiet": True}
+    board.heap = "256k"  # collects less often
     found = figures(board.run("main_job", port=broker.port, timeout_s=500, **options))
     print("%d messages of QoS %d in %.1f s" % (count, qos, found["took_ms"] / 1000))
     came = receiver.wait(count, timeout_s=60)

@@ -1,8 +1,9 @@
 """Publish numbered messages; print each number when publish() has returned, and the figures in the end.
 
-Options: port, count, first, name, qos, payload_bytes, drain_s, batch (publish so many between two steps), window,
-durability, topic, host, options of connect (user, password, ssl, keepalive), trusts (the file of an authority),
-pause_ms (after each), counter_left_ms (until the counter of milliseconds wraps, as a board's does).
+Options: port, count, first, name, qos, payload_bytes, drain_s, batch (publish so many between two steps),
+flush_each (wait for all after so many), window, durability, topic, host, options of connect (user, password, ssl,
+keepalive), trusts (the file of an authority), pause_ms (after each), counter_left_ms (until the counter of milliseconds
+wraps, as a board's does).
 """
 
 import gc
@@ -42,6 +43,7 @@ name = options.get("name", "a")
 topic = options.get("topic", "t")
 pad = options.get("payload_bytes", 100)
 batch = options.get("batch", 1)
+flush_each = options.get("flush_each", 1 << 30)
 first = options.get("first", 0)
 began = time.ticks_ms()
 most = 0
@@ -58,6 +60,8 @@ for number in range(first, first + options.get("count", 0)):
         print("accepted", text)
     if number % batch == 0:
         client.step()
+    if number % flush_each == 0:
+        client.flush(20)
     most = max(most, gc.mem_alloc())
     if options.get("pause_ms"):
         time.sleep_ms(options["pause_ms"])
