@@ -14,6 +14,7 @@ FRAME_BYTES_MIN = const(25)  # a topic has one byte at least
 MARKER = b"\xd1\x5a"  # never zero, so preallocated or NUL-filled space is no frame
 
 _HEADER = "<2sBBIIHHI"  # marker, flags, zero, seq (low 32 bits), body bytes, topic bytes, time (high 16, low 32)
+_HEADER_CRC = "<2sBBIIHHII"
 _CRC_AT = const(20)
 _RETAIN = const(4)
 _FLAGS = const(7)
@@ -47,44 +48,58 @@ def encode(
     return b"".join((head, pack("<I", crc), topic, bytes(payload)))  # MicroPython joins only bytes
 
 
-def measure(buffer: memoryview, at: int, available: int) -> int:
-    """How many bytes the frame at ``at`` has: INCOMPLETE if that cannot be known yet, NO_FRAME if none can begin here.
-
-    Every prefix of a frame is INCOMPLETE, never NO_FRAME.
-    """
-    if available < FRAME_HEADER_BYTES:
-        known = min(available, 2)
-        return INCOMPLETE if bytes(buffer[at : at + known]) == MARKER[:known] else NO_FRAME
-    marker, flags, zero, _, body_bytes, topic_bytes, _, _ = unpack_from(_HEADER, buffer, at)
-    if marker != MARKER or flags & ~_FLAGS or flags & 3 == 3 or zero:
-        return NO_FRAME
-    if not 0 < topic_bytes <= TOPIC_BYTES_MAX or not topic_bytes <= body_bytes <= REMAINING_LENGTH_MAX:
-        return NO_FRAME
-    return FRAME_HEADER_BYTES + int(body_bytes)
-
-
-def is_whole(buffer: memoryview, at: int, frame_bytes: int, cache_id: int) -> bool:
-    """True if the CRC says that these bytes are what was written for this cache."""
-    crc = crc32(buffer[at : at + _CRC_AT], cache_id)
-    crc = crc32(buffer[at + FRAME_HEADER_BYTES : at + frame_bytes], crc)
-    return crc == int(unpack_from("<I", buffer, at + _CRC_AT)[0])
-
-
-def seq_low(buffer: memoryview, at: int) -> int:
-    """The low 32 bits of the sequence number; the segment knows the rest."""
-    return int(unpack_from("<I", buffer, at + 4)[0])
-
-
 class Record:
-    """One message read back. ``topic`` and ``payload`` are views that the next read may overwrite."""
+    """One message read back. The object, and what ``topic`` and ``payload`` look at, serve the next one again."""
 
-    def __init__(self, seq: int, buffer: memoryview, at: int, frame_bytes: int) -> None:
-        _, flags, _, _, _, topic_bytes, time_high, time_low = unpack_from(_HEADER, buffer, at)
-        body = at + FRAME_HEADER_BYTES
-        self.seq = seq
+    def __init__(self) -> None:
+        self.seq = 0  # the low 32 bits of it, until whoever knows the rest has set it
+        self.qos = 0
+        self.retain = False
+        self.accepted_ms = 0
+        self.topic = self.payload = memoryview(b"")
+        self._buffer = self.topic
+        self._at = 0
+        self._frame_bytes = 0
+        self._topic_bytes = 0
+        self._crc = 0
+
+    def measure(self, buffer: memoryview, at: int, available: int) -> int:
+        """Look for a frame at ``at``; returns its bytes, INCOMPLETE if that cannot be known yet, or NO_FRAME.
+
+        Every prefix of a frame is INCOMPLETE, never NO_FRAME.
+        """
+        if available < FRAME_HEADER_BYTES:
+            known = min(available, 2)
+            return INCOMPLETE if bytes(buffer[at : at + known]) == MARKER[:known] else NO_FRAME
+        marker, flags, zero, seq_low, body_bytes, topic_bytes, time_high, time_low, crc = unpack_from(
+            _HEADER_CRC, buffer, at
+        )
+        if marker != MARKER or flags & ~_FLAGS or flags & 3 == 3 or zero:
+            return NO_FRAME
+        if not 0 < topic_bytes <= TOPIC_BYTES_MAX or not topic_bytes <= body_bytes <= REMAINING_LENGTH_MAX:
+            return NO_FRAME
+        self.seq = seq_low
         self.qos = flags & 3
-        self.retain = bool(flags & _RETAIN)
+        self.retain = flags & _RETAIN != 0
         self.accepted_ms = (time_high << 32) + time_low
-        self.topic = buffer[body : body + topic_bytes]
-        self.payload = buffer[body + topic_bytes : at + frame_bytes]
-        self.frame = buffer[at : at + frame_bytes]
+        self._buffer = buffer
+        self._at = at
+        self._topic_bytes = topic_bytes
+        self._crc = crc
+        self._frame_bytes = frame_bytes = FRAME_HEADER_BYTES + int(body_bytes)
+        return frame_bytes
+
+    def is_whole(self, cache_id: int) -> bool:
+        """True if the CRC says that the bytes measured are what was written for this cache; sets the views."""
+        buffer = self._buffer
+        at = self._at
+        body = buffer[at + FRAME_HEADER_BYTES : at + self._frame_bytes]
+        crc = crc32(body, crc32(buffer[at : at + _CRC_AT], cache_id))
+        self.topic = body[: self._topic_bytes]
+        self.payload = body[self._topic_bytes :]
+        return crc == self._crc
+
+    @property
+    def frame(self) -> memoryview:
+        """All of its bytes."""
+        return self._buffer[self._at : self._at + self._frame_bytes]

@@ -10,7 +10,7 @@ from struct import pack, unpack_from
 from .contracts import Store
 from .errors import FormatError
 from .limits import DISK_VERSION, READ_BYTES, const
-from .record import FRAME_BYTES_MIN, INCOMPLETE, MARKER, NO_FRAME, Record, is_whole, measure, seq_low
+from .record import FRAME_BYTES_MIN, INCOMPLETE, MARKER, NO_FRAME, Record
 from .unreadable import is_unreadable, read_around
 
 JOURNAL = "journal"
@@ -103,6 +103,7 @@ class SegmentReader:
         self._cache_id = cache_id
         self._own = memoryview(bytearray(read_bytes))
         self._buffer = self._own
+        self._measured = Record()
         self._start = 0  # file offset of the buffer's first byte
         self._filled = 0
 
@@ -117,16 +118,11 @@ class SegmentReader:
                 return END
             frame_bytes = self._frame_at(offset)
             self.damaged_bytes += offset - self.end_offset
-        at = offset - self._start
-        seq = self._seq_at(at)
-        self.record = Record(seq, self._buffer, at, frame_bytes)
-        self.end_seq = seq + 1
+        self.record = self._measured
+        self.end_seq = self._measured.seq + 1
         self.end_offset = offset + frame_bytes
         self.tail_bytes = 0
         return RECORD
-
-    def _seq_at(self, at: int) -> int:
-        return self.first_seq + (seq_low(self._buffer, at) - self.first_seq & 0xFFFFFFFF)
 
     def _have(self, offset: int, wanted: int) -> int:
         """Bring file bytes from ``offset`` into the buffer, ``wanted`` of them if there are; return how many it has."""
@@ -152,20 +148,24 @@ class SegmentReader:
         return count
 
     def _frame_at(self, offset: int) -> int:
-        """Bytes of the whole, plausible frame at ``offset``, or INCOMPLETE or NO_FRAME."""
+        """Bytes of the whole, plausible frame at ``offset`` (it is in ``_measured``), or INCOMPLETE or NO_FRAME."""
+        record = self._measured
         have = self._have(offset, FRAME_BYTES_MIN)
-        frame_bytes = measure(self._buffer, offset - self._start, have)
+        frame_bytes = record.measure(self._buffer, offset - self._start, have)
         if frame_bytes <= 0:
             return frame_bytes
         # Numbers are contiguous in a segment: behind n unread bytes at most n / FRAME_BYTES_MIN can be missing.
-        seq = self._seq_at(offset - self._start)
+        seq = self.first_seq + (record.seq - self.first_seq & 0xFFFFFFFF)
         if not self.end_seq <= seq <= self.end_seq + (offset - self.end_offset) // FRAME_BYTES_MIN:
             return NO_FRAME
-        if frame_bytes > have and frame_bytes > self._store.size(self.name) - offset:
-            return INCOMPLETE  # before a buffer is made for what a damaged length promises
-        if self._have(offset, frame_bytes) < frame_bytes:
-            return INCOMPLETE
-        return frame_bytes if is_whole(self._buffer, offset - self._start, frame_bytes, self._cache_id) else NO_FRAME
+        if frame_bytes > have:
+            if frame_bytes > self._store.size(self.name) - offset:
+                return INCOMPLETE  # before a buffer is made for what a damaged length promises
+            if self._have(offset, frame_bytes) < frame_bytes:
+                return INCOMPLETE
+            return self._frame_at(offset)  # it was read anew
+        record.seq = seq
+        return frame_bytes if record.is_whole(self._cache_id) else NO_FRAME
 
     def _next_frame(self, offset: int) -> int:
         """Where the next whole frame begins behind ``offset``; -1 if there is none (and sets ``tail_bytes``)."""

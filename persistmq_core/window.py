@@ -100,14 +100,17 @@ def transitions() -> "tuple[tuple[int, int, int], ...]":
 
 
 class Window:
-    """Places ``cursor`` .. ``cursor + span - 1``. Those from ``end`` on have never been touched and are WAITING."""
+    """Places ``cursor`` .. ``cursor + span - 1``. Those from ``end`` on have never been touched and are WAITING.
+
+    The ring holds them all: a place that the cursor passes is WAITING again, for the number one span later.
+    """
 
     def __init__(self, span: int) -> None:
         self.span = span
         self.cursor = SEQ_FIRST
         self.end = SEQ_FIRST
         self._states = bytearray(span)
-        self._counts = [0] * len(STATES)
+        self._counts = [0] * len(STATES)  # of WAITING and DONE it is only a difference
 
     def load(self, cursor: int, places: bytearray) -> None:
         """Take over a checkpoint's cursor and places (no more than ``span``)."""
@@ -116,14 +119,18 @@ class Window:
         self._counts = [0] * len(STATES)
         for index in range(len(places)):
             if places[index]:
-                self._put(cursor + index, _FROM_PLACE[places[index]])
+                state = _FROM_PLACE[places[index]]
+                self._states[(cursor + index) % self.span] = state
+                self._counts[state] += 1
+                self.end = cursor + index + 1
         self.advance()
 
     def store(self, places: bytearray) -> None:
         """Write the places (``span`` of them) as a checkpoint keeps them."""
-        for index in range(self.span):
-            seq = self.cursor + index
-            places[index] = _TO_PLACE[self._states[seq % self.span]] if seq < self.end else PLACE_WAITING
+        touched = self.end - self.cursor
+        first = self.cursor % self.span
+        ring = self._states[first : first + touched] + self._states[: max(0, first + touched - self.span)]
+        places[:] = bytes([_TO_PLACE[state] for state in ring]) + bytes(self.span - touched)
 
     def state(self, seq: int) -> int:
         """State of a number; DONE behind the cursor, WAITING where nothing happened yet."""
@@ -149,12 +156,18 @@ class Window:
 
     def move(self, seq: int, event: int) -> int:
         """Let ``event`` happen to ``seq``; the new state, or NO_CHANGE where the table has none."""
-        if seq >= self.cursor + self.span:
+        if not self.cursor <= seq < self.cursor + self.span:
             return NO_CHANGE
-        new = _NEXT[self.state(seq) * _EVENTS_MAX + event]
+        index = seq % self.span
+        old = self._states[index]
+        new = _NEXT[old * _EVENTS_MAX + event]
         if new == _NOTHING:
             return NO_CHANGE
-        self._put(seq, new)
+        self._states[index] = new
+        self._counts[old] -= 1
+        self._counts[new] += 1
+        if seq >= self.end:
+            self.end = seq + 1
         return new
 
     def move_all(self, event: int) -> int:
@@ -167,11 +180,17 @@ class Window:
 
     def advance(self) -> bool:
         """Move the cursor over settled places; True if it moved."""
-        before = self.cursor
-        while self.cursor < self.end and self._states[self.cursor % self.span] == DONE:
-            self._states[self.cursor % self.span] = WAITING
-            self.cursor += 1
-        return self.cursor != before
+        states = self._states
+        cursor = self.cursor
+        index = cursor % self.span
+        # Behind the end every place is WAITING, so this ends there.
+        while states[index] == DONE:
+            states[index] = WAITING
+            cursor += 1
+            index = cursor % self.span
+        moved = cursor != self.cursor
+        self.cursor = cursor
+        return moved
 
     def jump(self, seq: int) -> bool:
         """Move an idle window (all of it WAITING) to ``seq``, over a gap wider than its span; False if it is not."""
@@ -180,13 +199,3 @@ class Window:
                 return False
         self.cursor = self.end = seq
         return True
-
-    def _put(self, seq: int, new: int) -> None:
-        # Places between the old end and seq are WAITING in the ring already: advance() left them so.
-        index = seq % self.span
-        if seq >= self.end:
-            self.end = seq + 1
-        else:
-            self._counts[self._states[index]] -= 1
-        self._states[index] = new
-        self._counts[new] += 1

@@ -78,7 +78,7 @@ MUTANTS = (
     # 6. It always starts, and keeps what is whole.
     Mutant("slot-must-read", 6, "checkpoint.py", "            doubtful = True\n",
            "            raise ValueError(name)\n", "damage", "A damaged checkpoint is the end."),
-    Mutant("crc-unchecked", 6, "record.py", "    return crc == int(", "    return crc != 0 or 0 == int(", "damage",
+    Mutant("crc-unchecked", 6, "record.py", "        return crc == self._crc\n", "        return crc != 0\n", "damage",
            "Damaged bytes are delivered."),
     Mutant("stop-at-damage", 6, "segment.py", "            offset = self._next_frame(offset)\n",
            "            offset = -1\n", "damage", "What stands behind a damaged frame is not looked for."),

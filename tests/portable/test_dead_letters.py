@@ -17,7 +17,10 @@ class ParkTest(unittest.TestCase):
     def setUp(self):
         self.store = WriteListStore()
         content = b"..." + encode(SEQ, b"a/b", b"payload", 2, True, 1767225600123, CACHE_ID) + b"..."
-        self.record = Record(SEQ, memoryview(content), 3, len(content) - 6)
+        self.record = Record()
+        self.record.measure(memoryview(content), 3, len(content) - 3)
+        self.assertTrue(self.record.is_whole(CACHE_ID))
+        self.record.seq = SEQ
         self.name = dead_letter_name(SEQ, CACHE_ID, 0x87)
 
     def park(self):

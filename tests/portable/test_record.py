@@ -9,9 +9,6 @@ from persistmq_core.record import (
     NO_FRAME,
     Record,
     encode,
-    is_whole,
-    measure,
-    seq_low,
 )
 
 CACHE_ID = 0xC0FFEE01
@@ -23,26 +20,27 @@ def frame(seq=7, topic=b"a/b", payload=b"21.5", qos=1, retain=False, accepted_ms
 
 
 def measured(content, at=0):
-    return measure(memoryview(content), at, len(content) - at)
+    return Record().measure(memoryview(content), at, len(content) - at)
 
 
 def whole(content, at=0, cache_id=CACHE_ID):
     """True if a scanner would believe that a frame stands at ``at``."""
-    size = measured(content, at)
-    return size > 0 and size <= len(content) - at and is_whole(memoryview(content), at, size, cache_id)
+    record = Record()
+    size = record.measure(memoryview(content), at, len(content) - at)
+    return 0 < size <= len(content) - at and record.is_whole(cache_id)
 
 
 class EncodeTest(unittest.TestCase):
     def check(self, seq, topic, payload, qos, retain, accepted_ms):
         content = b"left" + frame(seq, topic, payload, qos, retain, accepted_ms) + b"right"
-        size = measured(content, 4)
-        self.assertEqual(size, len(content) - 9)
-        self.assertTrue(is_whole(memoryview(content), 4, size, CACHE_ID))
-        record = Record(seq, memoryview(content), 4, size)
-        self.assertEqual((record.seq, record.qos, record.retain, record.accepted_ms), (seq, qos, retain, accepted_ms))
+        record = Record()
+        self.assertEqual(record.measure(memoryview(content), 4, len(content) - 4), len(content) - 9)
+        self.assertTrue(record.is_whole(CACHE_ID))
+        self.assertEqual(
+            (record.seq, record.qos, record.retain, record.accepted_ms), (seq & 0xFFFFFFFF, qos, retain, accepted_ms)
+        )
         self.assertEqual((bytes(record.topic), bytes(record.payload)), (topic, payload))
         self.assertEqual(bytes(record.frame), content[4:-5])
-        self.assertEqual(seq_low(memoryview(content), 4), seq & 0xFFFFFFFF)
 
     def test_what_was_framed_is_read_back_between_other_bytes(self):
         for qos in (0, 1, 2):
