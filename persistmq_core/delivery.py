@@ -128,13 +128,14 @@ class Delivery:
         Returns the reason code if the broker asks to be left alone for a while, else 0.
         """
         later = 0
+        window = self.window
+        cursor = window.cursor
         for kind, identifier, reason in packets.acknowledgements(came):
             if identifier > PACKET_ID_SPAN:
                 self.strays += 1  # not ours: it must not pass for the one that is PACKET_ID_SPAN below
                 continue
-            cursor = self.window.cursor
             seq = cursor + (identifier - 1 - cursor) % PACKET_ID_SPAN
-            before = self.window.state(seq)
+            before = window.state(seq)
             if kind != packets.PUBCOMP and reason >= _NEGATIVE:
                 if reason in _LATER:
                     later = reason
@@ -145,16 +146,17 @@ class Delivery:
                 continue
             if kind == packets.PUBREC:
                 self._received.append(seq)  # first: without memory for it, it must not be RECEIVED for ever
-                new = self.window.move(seq, GOT_PUBREC)
+                new = window.move(seq, GOT_PUBREC)
                 if new != RECEIVED:
                     self._received.pop()
             else:
                 # PUBCOMP with 0x92, packet identifier not found: the broker is done with it (5.0, 3.7.2.1).
-                new = self.window.move(seq, GOT_PUBACK if kind == packets.PUBACK else GOT_PUBCOMP)
+                new = window.move(seq, GOT_PUBACK if kind == packets.PUBACK else GOT_PUBCOMP)
                 if new == DONE and before != ORPHAN_RELEASING:
                     self._delivered(seq)
-            self.strays += new == NO_CHANGE
-        if self.window.advance():
+            if new == NO_CHANGE:
+                self.strays += 1
+        if window.advance():
             self.unsaved = True
         return later
 
@@ -264,18 +266,22 @@ class Delivery:
             packets.pubrel(out, packets.packet_id(seq))
         self._release = []
         mqtt5 = transport.protocol == 5
+        in_flight = window.in_flight()
+        unreleased = window.unreleased()
+        unreleased_max = min(self.limit_qos2, in_flight_max)
         while len(out) < self._send_bytes:
             seq = self._next
-            if (seq >= self._journal.end_seq and seq >= window.end) or not window.has_room(seq):
+            if (seq >= self._journal.end_seq and seq >= window.end) or seq >= window.cursor + window.span:
                 break
             state = window.state(seq)
             if state in (RELEASED, ORPHAN):
                 if self.under_way() - window.count(RELEASED) >= in_flight_max:
                     break
+                in_flight += state == RELEASED
                 window.move(seq, SEND_PUBREL)
                 packets.pubrel(out, packets.packet_id(seq))
             elif state == WAITING:
-                if not publish or window.in_flight() >= in_flight_max:
+                if not publish or in_flight >= in_flight_max:
                     break
                 if self.reader.gives_up(seq):
                     self.save()  # on a device that is gone altogether this raises, and nothing is given up
@@ -289,25 +295,30 @@ class Delivery:
                 if seq >= self._sent_bound:
                     self._bound_reached = True
                     break
+                qos = record.qos
                 # QoS 1 waits as well: while so many are unreleased Mosquitto answers it with "quota exceeded", which in
                 # 3.1.1 looks like any PUBACK, and throws it away.
-                if record.qos and window.unreleased() >= min(self.limit_qos2, in_flight_max):
+                if qos and unreleased >= unreleased_max:
                     break
                 reason = _cannot_send(record, transport)
                 if reason:
                     self.refuse(seq, reason)
                 else:
-                    window.move(seq, SEND_0 + record.qos)
-                    self._sent_end = max(self._sent_end, seq + 1)
-                    if record.qos == 0:
+                    window.move(seq, SEND_0 + qos)
+                    if seq >= self._sent_end:
+                        self._sent_end = seq + 1
+                    if qos == 0:
                         self._handed.append(seq)
+                    else:
+                        in_flight += 1
+                        unreleased += qos == 2
                     packets.publish(
                         out,
                         record.topic,
                         record.payload,
-                        record.qos,
+                        qos,
                         record.retain,
-                        record.qos > 0 and seq < self._dup_end,
+                        qos > 0 and seq < self._dup_end,
                         packets.packet_id(seq),
                         mqtt5,
                     )

@@ -177,7 +177,8 @@ class JournalReader:
                 found = reader.next()
                 if reader.unreadable_end:
                     self._give_up(reader.first_seq)
-                self._note_damage(reader.damaged_bytes)
+                if reader.damaged_bytes:
+                    self._note_damage(reader.damaged_bytes)
                 if found != RECORD:
                     break
             if reader.record is not None and seq <= reader.record.seq < limit:

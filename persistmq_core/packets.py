@@ -3,6 +3,8 @@
 Each port's transport cuts the incoming stream with ``split`` and keeps the acknowledgements for the core.
 """
 
+from struct import pack, unpack_from
+
 from .errors import ProtocolError
 from .limits import PACKET_ID_SPAN
 
@@ -44,19 +46,22 @@ def publish(
     mqtt5: bool,
 ) -> None:
     """Append one PUBLISH (3.3) to ``out``."""
-    length = 2 + len(topic) + len(payload)
+    topic_bytes = len(topic)
+    length = 2 + topic_bytes + len(payload)
     if qos:
         length += 2
     if mqtt5:
         length += 1
-    out.append(PUBLISH | (_DUP if dup else 0) | qos << 1 | (_RETAIN if retain else 0))
-    out += remaining_length(length)
-    out.append(len(topic) >> 8)
-    out.append(len(topic) & 255)
+    first = PUBLISH | (_DUP if dup else 0) | qos << 1 | (_RETAIN if retain else 0)
+    if length < 128:
+        out += pack(">BBH", first, length, topic_bytes)
+    else:
+        out.append(first)
+        out += remaining_length(length)
+        out += pack(">H", topic_bytes)
     out += topic
     if qos:
-        out.append(identifier >> 8)
-        out.append(identifier & 255)
+        out += pack(">H", identifier)
     if mqtt5:
         out.append(0)  # 3.3.2.3: no properties
     out += payload
@@ -64,10 +69,7 @@ def publish(
 
 def pubrel(out: bytearray, identifier: int) -> None:
     """Append one PUBREL (3.6); the short form without reason code is right in both versions."""
-    out.append(PUBREL)
-    out.append(2)
-    out.append(identifier >> 8)
-    out.append(identifier & 255)
+    out += pack(">BBH", PUBREL, 2, identifier)
 
 
 def split(buffer: "bytes | bytearray | memoryview", start: int = 0) -> "tuple[int, int, int] | None":
@@ -112,8 +114,7 @@ def acknowledgements(buffer: "bytes | bytearray | memoryview") -> "list[tuple[in
     while start < size:
         # The common form of both versions, four bytes, without the general splitter: this is the hot path.
         if start + 4 <= size and buffer[start + 1] == 2:
-            kind = buffer[start]
-            identifier = buffer[start + 2] << 8 | buffer[start + 3]
+            kind, _, identifier = unpack_from(">BBH", buffer, start)
             reason = 0
             start += 4
         else:

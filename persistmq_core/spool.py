@@ -54,6 +54,18 @@ def check_payload(payload: "object") -> "bytes | bytearray | memoryview":
     )
 
 
+def check_message(topic: str, payload: "object", qos: int) -> "tuple[bytes, bytes | bytearray | memoryview]":
+    """The bytes of topic and payload, or ValueError/TypeError that names the value and the limit."""
+    if not isinstance(qos, int) or isinstance(qos, bool) or not 0 <= qos <= 2:
+        raise ValueError("qos must be 0, 1 or 2, not %r" % (qos,))
+    topic_bytes = check_topic(topic)
+    payload_bytes = check_payload(payload)
+    limit = REMAINING_LENGTH_MAX - PUBLISH_OVERHEAD_BYTES - len(topic_bytes)
+    if len(payload_bytes) > limit:
+        raise ValueError("payload has %d bytes, the limit with this topic is %d" % (len(payload_bytes), limit))
+    return topic_bytes, payload_bytes
+
+
 class Group:
     """Staged frames that are written, synced and committed together."""
 
@@ -102,15 +114,25 @@ class Spool:
 
         ``accepted_ms``: Unix time in milliseconds, 0 where no clock is valid.
         """
-        if not isinstance(qos, int) or isinstance(qos, bool) or not 0 <= qos <= 2:
-            raise ValueError("qos must be 0, 1 or 2, not %r" % (qos,))
-        topic_bytes = check_topic(topic)
-        payload_bytes = check_payload(payload)
-        limit = REMAINING_LENGTH_MAX - PUBLISH_OVERHEAD_BYTES - len(topic_bytes)
-        if len(payload_bytes) > limit:
-            raise ValueError("payload has %d bytes, the limit with this topic is %d" % (len(payload_bytes), limit))
-        seq = self.next_seq
-        frame = encode(seq, topic_bytes, payload_bytes, qos, bool(retain), accepted_ms, self._cache_id)
+        topic_bytes, payload_bytes = check_message(topic, payload, qos)
+        return self._add(topic_bytes, payload_bytes, qos, retain, accepted_ms)
+
+    def stage_all(self, messages: "list[tuple[str, object, int, bool]]", accepted_ms: int) -> int:
+        """Check and frame them all: (topic, payload, qos, retain). Returns the sequence number of the first.
+
+        Raises ValueError or TypeError for the first that cannot be: then none is kept.
+        """
+        checked = [check_message(topic, payload, qos) + (qos, retain) for topic, payload, qos, retain in messages]
+        first_seq = self.next_seq
+        for topic_bytes, payload_bytes, qos, retain in checked:
+            self._add(topic_bytes, payload_bytes, qos, retain, accepted_ms)
+        return first_seq
+
+    def _add(
+        self, topic: bytes, payload: "bytes | bytearray | memoryview", qos: int, retain: bool, accepted_ms: int
+    ) -> int:
+        seq = self.first_seq + len(self._frames)
+        frame = encode(seq, topic, payload, qos, bool(retain), accepted_ms, self._cache_id)
         self._frames.append(frame)  # which also takes the number: one step, whatever interrupts this
         self.staged_bytes += len(frame)
         return seq

@@ -32,18 +32,18 @@ while True:
 
 @pytest.mark.parametrize("durability", ["sync", "async"])
 def test_stop_in_a_signal_handler_ends_the_process_at_once(durability: str, tmp_path: Path) -> None:
-    for attempt in range(3):
+    for attempt, delay_s in enumerate((0.0, 0.003, 0.01, 0.1)):  # in the first publish(), which starts a thread, too
         command = [sys.executable, "-c", HANDLER, str(tmp_path / str(attempt)), durability]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None and process.stdout.readline() == "ready\n"
-            until(lambda: False, 0.1)
+            until(lambda: False, delay_s)
             process.send_signal(signal.SIGTERM)
             try:
                 assert process.wait(8) == 0
             finally:
                 process.kill()
         with PersistClient("x", cache_path=tmp_path / str(attempt)) as client:
-            assert client.get_status()["accepted"] > 0
+            assert client.get_status()["accepted"] > 0 or delay_s < 0.1
 
 
 @pytest.mark.parametrize("call", ["append", "sync"])

@@ -6,7 +6,7 @@ import random
 import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -38,6 +38,7 @@ from .store import FileStore
 from .transport import PahoTransport
 
 Payload = str | bytes | bytearray | memoryview | int | float | None
+Message = tuple[str, Payload] | tuple[str, Payload, int] | tuple[str, Payload, int, bool] | Mapping[str, Any]
 
 logger = logging.getLogger("persistmq")
 
@@ -149,8 +150,9 @@ class PersistClient:
         self._drops: dict[int, tuple[str, str]] = {}
         self._last_mid: int | None = None
         self._progress = threading.Condition()
-        self._waiters = 0
+        self._waits: list[Callable[[], bool]] = []  # what callers wait for
         self._thread: threading.Thread | None = None
+        self._has_runner = False
         self._new_address: tuple[str, int, dict[str, Any]] | None = None
         self._stopped = False  # no more publishes
         self._stop_by_ms: int | None = None  # the engine thread is to end
@@ -191,6 +193,25 @@ class PersistClient:
         self._transport.wake()
         return PublishInfo(self, seq)
 
+    def publish_many(self, messages: Iterable[Message], qos: int = 2, retain: bool = False) -> list[PublishInfo]:
+        """Accept all of them, or none: they are written together, with one sync. Infos in their order.
+
+        A message is ``(topic, payload)``, or with its own ``(topic, payload, qos, retain)``, or a dict of these names.
+        They are held in memory until they are stored. Raises what ``publish`` raises.
+        """
+        if self._stopped or self._forked:
+            self._check_alive()
+        batch = [_with_defaults(message, qos, retain) for message in messages]
+        if not batch:
+            return []
+        first_seq = self._commits.stage_all(batch)
+        if self._sync:
+            self._commits.commit_all(first_seq, first_seq + len(batch))
+        elif self._thread is None:
+            self._start()
+        self._transport.wake()
+        return [PublishInfo(self, seq) for seq in range(first_seq, first_seq + len(batch))]
+
     def get_status(self) -> dict[str, Any]:
         """Where things stand. The accounts: accepted == delivered + expired + evicted + refused + damaged + waiting."""
         engine = self._engine
@@ -229,7 +250,7 @@ class PersistClient:
         self._transport.wake()
         if threading.current_thread() is self._thread or self._commits.is_busy_here():
             return  # in a callback, or in a signal handler inside publish(): it ends when these have returned
-        if self._thread is None:
+        if self._is_first():
             self._close()
         elif not self._closed.wait(timeout + _STOP_GRACE_S):
             logger.error("the engine's thread does not end: it hangs in a callback, or in the file system")
@@ -288,17 +309,25 @@ class PersistClient:
         if threading.current_thread() is self._thread:
             raise RuntimeError("waiting for delivery in a callback: the engine's thread would wait for itself")
         with self._progress:
-            self._waiters += 1
+            self._waits.append(done)
             try:
                 return self._progress.wait_for(lambda: done() or self._closed.is_set(), timeout) and done()
             finally:
-                self._waiters -= 1
+                self._waits.remove(done)
 
     def _start(self) -> None:
         with self._progress:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="persistmq", daemon=True)
-                self._thread.start()
+            if self._thread is not None:
+                return
+            self._thread = threading.Thread(target=self._run, name="persistmq", daemon=True)
+        # Not under the lock: start() waits for the thread, and a signal handler in it may call stop().
+        self._thread.start()
+
+    def _is_first(self) -> bool:
+        """Whether the caller is the one that runs the engine and closes it: its thread, or stop() without one."""
+        with self._progress:
+            first, self._has_runner = not self._has_runner, True
+            return first
 
     def _take_address(self, now_ms: int) -> None:
         with self._progress:
@@ -313,6 +342,8 @@ class PersistClient:
 
     def _run(self) -> None:
         """The engine's thread: it syncs what is staged ("async"), and delivers from connect_async on."""
+        if not self._is_first():
+            return  # stop() came before this
         self._engine.draining = True
         progress = self._engine.delivery.progress()
         while True:
@@ -333,7 +364,8 @@ class PersistClient:
                 self._engine.fail(now_ms, self._failure)
             self._log_reason()
             before, progress = progress, self._engine.delivery.progress()
-            if before != progress and self._waiters:
+            if before != progress and any(done() for done in tuple(self._waits)):
+                # Not at each progress: a caller in flush() would take the interpreter from this thread each time.
                 with self._progress:
                     self._progress.notify_all()
             if self._stop_by_ms is not None:
@@ -417,6 +449,17 @@ class _Events(Listener):
 
 def _now_ms() -> int:
     return time.monotonic_ns() // 1_000_000
+
+
+def _with_defaults(message: Message, qos: int, retain: bool) -> tuple[str, object, int, bool]:
+    if isinstance(message, Mapping):
+        given = {"payload": None, "qos": qos, "retain": retain, **message}
+        if set(given) != {"topic", "payload", "qos", "retain"}:
+            raise ValueError(f"a message has topic, payload, qos and retain, not {', '.join(map(repr, message))}")
+        return given["topic"], given["payload"], given["qos"], given["retain"]
+    if not isinstance(message, (tuple, list)) or not 2 <= len(message) <= 4:
+        raise TypeError(f"a message is (topic, payload), (topic, payload, qos, retain) or a dict, not {message!r:.80}")
+    return (*message, qos, retain)[:4] if len(message) != 3 else (*message, retain)
 
 
 def _warn_of_older_cache(cache_path: str | os.PathLike[str]) -> None:

@@ -3,10 +3,14 @@
 There is no thread for this. The first caller becomes the leader of a group, the others wait; what is staged while a
 group syncs makes the next group. A signal handler may run in the middle of any of it, and may raise: then the group
 ends as one that failed, and a handler that comes back here on the leader's thread does not wait for itself.
+
+Each waiting caller has a lock of its own and is woken through it: when its group has ended, or to lead the next one.
+With one condition for all, each sync would wake everybody, and they would queue up for its lock.
 """
 
 import threading
 import time
+from _thread import LockType
 
 from persistmq_core.errors import ClientStopped, StoreError
 from persistmq_core.journal import Journal
@@ -15,7 +19,11 @@ from persistmq_core.spool import Group, Spool
 
 _EINTR = 4
 _NOBODY = 0
+# Whoever waits looks again after this long: the disk may work again, or who was to lead has left by an exception.
 _RETRY_S = 0.1
+# A leader waits for those who were in the last group as well, for this part of the time that its sync took. Without
+# it the first caller to come back syncs alone, and the others wait for that: two syncs for each round.
+_GATHER_PART = 0.5
 
 
 class GroupCommit:
@@ -26,11 +34,14 @@ class GroupCommit:
     def __init__(self, spool: Spool, journal: Journal, keep_failed: bool) -> None:
         self.store_error = ""  # why the last group failed; "" when it did not
         self._lock = threading.RLock()  # a signal handler may come back on the thread that holds it
-        self._changed = threading.Condition(self._lock)
         self._spool = spool
         self._journal = journal
         self._keep_failed = keep_failed
         self._leader = _NOBODY  # the thread that writes a group
+        self._waiting: list[tuple[int, LockType]] = []  # (what it waits for, how to wake it), first come first
+        self._gathering: LockType | None = None  # wakes a leader that waits for as many callers as the last time
+        self._callers = 0  # how many that is
+        self._write_s = 0.0  # how long the last group took
         self._writing: Group | None = None
         self._kept: Group | None = None
         self._errors: dict[int, StoreError] = {}
@@ -40,42 +51,53 @@ class GroupCommit:
         """Number and frame one message. Raises ValueError, TypeError, ClientStopped; StoreError if RAM is full."""
         accepted_ms = time.time_ns() // 1_000_000
         with self._lock:
-            if self._ended:
-                raise ClientStopped("this client was stopped; make a new one on the same cache to go on")
-            # RAM is not storage: a full batch waits for the disk like any other caller.
-            while self._keep_failed and self._spool.staged_bytes >= BATCH_BYTES_MAX:
-                if self._leader not in (_NOBODY, threading.get_ident()):
-                    self._changed.wait()
-                elif not self._write():
-                    raise StoreError(0, f"storage is failing and the staging memory is full: {self.store_error}")
+            if self._ended or self._spool.staged_bytes >= BATCH_BYTES_MAX:
+                self._make_room()
             return self._spool.stage(topic, payload, qos, retain, accepted_ms)
+
+    def stage_all(self, messages: list[tuple[str, object, int, bool]]) -> int:
+        """``stage`` for all or none: they are written in one group. Returns the number of the first."""
+        accepted_ms = time.time_ns() // 1_000_000
+        with self._lock:
+            self._make_room()
+            return self._spool.stage_all(messages, accepted_ms)
 
     def commit(self, seq: int, timeout: float | None = None) -> bool:
         """Return True when ``seq`` is on storage, False after ``timeout`` seconds. Raises its StoreError."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        with self._lock:
-            while True:
-                # Numbers of an aborted group are passed over by the ones that follow: so its errors first.
-                error = self._errors.pop(seq, None) if self._errors else None
-                if error is not None:
-                    raise error
-                if self._journal.end_seq > seq:
-                    return True
-                left = None if deadline is None else deadline - time.monotonic()
-                if left is not None and left <= 0:
-                    return False
+        while True:
+            # Numbers of an aborted group are passed over by the ones that follow: so its errors first.
+            error = self._errors.pop(seq, None) if self._errors else None
+            if error is not None:
+                raise error
+            if self._journal.end_seq > seq:
+                return True
+            left = _RETRY_S if deadline is None else min(_RETRY_S, deadline - time.monotonic())
+            if left <= 0:
+                return False
+            with self._lock:
                 if self._leader == threading.get_ident():
                     raise StoreError(_EINTR, "publish() in a signal handler that interrupted publish()")
-                if self._leader != _NOBODY:
-                    self._changed.wait(left)
-                elif not self._write():
-                    self._changed.wait(_RETRY_S if left is None else min(_RETRY_S, left))
+                if self._journal.end_seq > seq or seq in self._errors or self._write(may_gather=True):
+                    continue
+                gate = self._queue(seq)
+            if not gate.acquire(timeout=left):
+                with self._lock:
+                    self._leave(gate)
+
+    def commit_all(self, first_seq: int, end_seq: int) -> None:
+        """``commit`` for what was staged together."""
+        try:
+            self.commit(end_seq - 1)
+        except StoreError:
+            for seq in range(first_seq, end_seq):
+                self._errors.pop(seq, None)
+            raise
 
     def commit_staged(self) -> bool:
         """Write what is staged, behind the group that is being written. True if nothing is left."""
         with self._lock:
-            while self._leader not in (_NOBODY, threading.get_ident()):
-                self._changed.wait()
+            self._await_turn()
             return self._write() or not self.pending()
 
     def is_busy_here(self) -> bool:
@@ -101,25 +123,94 @@ class GroupCommit:
                 count += group.end_seq - group.first_seq if group is not None else 0
             return count
 
-    def _write(self) -> bool:
-        """Lead one group, with the lock held on entry and exit. True if one was stored."""
-        if self._leader != _NOBODY:
-            return False
-        group = self._kept or self._spool.take()
-        if group is None:
+    # --- with the lock held, once ---
+
+    def _make_room(self) -> None:
+        if self._ended:
+            raise ClientStopped("this client was stopped; make a new one on the same cache to go on")
+        # RAM is not storage: a full batch waits for the disk like any other caller.
+        while self._keep_failed and self._spool.staged_bytes >= BATCH_BYTES_MAX:
+            if self._leader not in (_NOBODY, threading.get_ident()):
+                self._await_turn()
+            elif not self._write():
+                raise StoreError(0, f"storage is failing and the staging memory is full: {self.store_error}")
+
+    def _await_turn(self) -> None:
+        """Wait until no other thread writes."""
+        while self._leader not in (_NOBODY, threading.get_ident()):
+            self._wait(self._queue(0), _RETRY_S)
+
+    def _queue(self, seq: int) -> LockType:
+        gate = threading.Lock()
+        gate.acquire()
+        self._waiting.append((seq, gate))
+        if self._gathering is not None and len(self._waiting) >= self._callers:
+            self._gathering.release()
+            self._gathering = None
+        return gate
+
+    def _wait(self, gate: LockType, timeout: float) -> None:
+        # As Condition does it: however often this thread holds the lock, whoever writes needs it to come to an end.
+        held = self._lock._release_save()  # type: ignore[attr-defined]
+        try:
+            gate.acquire(timeout=timeout)
+        finally:
+            self._lock._acquire_restore(held)  # type: ignore[attr-defined]
+            self._leave(gate)
+
+    def _leave(self, gate: LockType) -> None:
+        self._waiting = [waiting for waiting in self._waiting if waiting[1] is not gate]
+
+    def _write(self, may_gather: bool = False) -> bool:
+        """Lead one group. True if one was stored."""
+        if not self.pending():
             return False
         self._leader = threading.get_ident()
-        self._writing, self._kept = group, None
+        group = None
+        try:
+            if may_gather:
+                self._gather()
+            group, self._kept = self._kept or self._spool.take(), None
+            if group is not None:
+                self._writing = group
+                self._write_group(group)
+        finally:
+            self._leader = _NOBODY
+            self._writing = None
+            if group is not None:
+                self._finish(group)
+            self._wake()
+        return group is not None and group.stored
+
+    def _gather(self) -> None:
+        """Give those who shared the last sync the time to come back."""
+        until = time.monotonic() + self._write_s * _GATHER_PART
+        while len(self._waiting) < self._callers and (left := until - time.monotonic()) > 0:
+            gate = threading.Lock()
+            gate.acquire()
+            self._gathering = gate
+            self._wait(gate, left)
+        self._gathering = None
+
+    def _write_group(self, group: Group) -> None:
+        began = time.monotonic()
         self._lock.release()
         try:
             group.write()
         finally:
             self._lock.acquire()
-            self._leader = _NOBODY
-            self._writing = None
-            self._finish(group)
-            self._changed.notify_all()
-        return group.stored
+            self._write_s = time.monotonic() - began
+
+    def _wake(self) -> None:
+        """Those whose group has ended, and one more, who leads what is staged."""
+        waiting = self._waiting
+        self._callers = 0
+        while waiting:
+            seq, gate = waiting.pop(0)
+            gate.release()
+            if seq >= self._spool.first_seq:
+                break
+            self._callers += 1
 
     def _finish(self, group: Group) -> None:
         self._spool.finish(group)

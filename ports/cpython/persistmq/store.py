@@ -42,7 +42,7 @@ class FileStore(Store):
         self._read_lock = threading.Lock()
         self._read_name = ""
         self._read_fd = -1
-        self._replaced: set[str] = set()  # names that are durable, by this object's doing
+        self._kept: dict[str, int] = {}  # descriptors of checkpoints, whose names are durable by this object's doing
         self._make_folders()
 
     def list(self, folder: str) -> "list[str]":
@@ -94,22 +94,24 @@ class FileStore(Store):
     def replace(self, name: str, view: "bytes | bytearray | memoryview") -> None:
         # In place, and not by a new file and a rename: that costs a second sync and a journal commit of the file
         # system for each checkpoint. The core keeps two and knows a torn one.
+        fd = self._kept.get(name, -1)
+        if fd >= 0 and os.fstat(fd).st_nlink == 0:  # somebody cleared the directory under us
+            self._forget_kept(name)
+            fd = -1
+        if fd >= 0:
+            _overwrite(fd, view)
+            return
         fd = self._open(name, os.O_RDWR | os.O_CREAT)
         try:
-            rest = memoryview(view)
-            offset = 0
-            while rest:
-                count = os.pwrite(fd, rest, offset)
-                offset += count
-                rest = rest[count:]
-            if os.fstat(fd).st_size > offset:
-                os.ftruncate(fd, offset)
-            _sync_bytes(fd)
-        finally:
-            os.close(fd)
-        if name not in self._replaced:
+            _overwrite(fd, view)
             self._sync_folder_of(name)
-            self._replaced.add(name)
+        except BaseException:
+            os.close(fd)
+            raise
+        if name in _CHECKPOINTS:
+            self._kept[name] = fd
+        else:
+            os.close(fd)
 
     def move(self, name: str, new_name: str) -> None:
         new_path = self._full(new_name)
@@ -134,6 +136,8 @@ class FileStore(Store):
         """Close the files. A second call does nothing; any other call then raises OSError (EBADF) or works."""
         self._is_closed = True
         self._forget_append()
+        for name in _CHECKPOINTS:
+            self._forget_kept(name)
         with self._read_lock:
             self._forget_read()
 
@@ -151,7 +155,7 @@ class FileStore(Store):
 
     def _forget(self, name: str) -> None:
         """``name`` is no longer the file that a descriptor or a note of ours is about."""
-        self._replaced.discard(name)
+        self._forget_kept(name)
         if name == self._append_name:
             # Only told: closing it here could pull the descriptor away under the thread that writes to it.
             self._append_name_is_gone = True
@@ -167,6 +171,11 @@ class FileStore(Store):
         self._append_name = ""
         self._append_name_is_gone = False
         self._append_name_is_durable = False
+
+    def _forget_kept(self, name: str) -> None:
+        fd = self._kept.pop(name, -1)
+        if fd >= 0:
+            os.close(fd)
 
     def _forget_read(self) -> None:
         fd, self._read_fd = self._read_fd, -1
@@ -238,6 +247,18 @@ class FileStore(Store):
         while os.path.lexists("%s.%d" % (path, number)):
             number += 1
         return "%s.%d" % (path, number)
+
+
+def _overwrite(fd: int, view: "bytes | bytearray | memoryview") -> None:
+    rest = memoryview(view)
+    offset = 0
+    while rest:
+        count = os.pwrite(fd, rest, offset)
+        offset += count
+        rest = rest[count:]
+    if os.fstat(fd).st_size > offset:
+        os.ftruncate(fd, offset)
+    _sync_bytes(fd)
 
 
 def _sync_folder(path: str) -> None:

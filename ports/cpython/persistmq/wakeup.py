@@ -13,6 +13,11 @@ class WakeUp:
         self._reader.setblocking(False)
         self._writer.setblocking(False)
         self._is_set = False
+        self._mine = self._reader.fileno()
+        self._poller = select.poll()
+        self._poller.register(self._mine, select.POLLIN)
+        self._other = -1  # what else the poller watches
+        self._other_events = 0
 
     def set(self) -> None:
         """Wake. From any thread or a signal handler; takes no lock and never waits. Nothing after ``close``."""
@@ -26,12 +31,8 @@ class WakeUp:
 
     def wait(self, timeout_ms: int, descriptor: int = -1, wants_write: bool = False) -> None:
         """Until ``set``, or until ``descriptor`` (if 0 or more) can be read or, if ``wants_write``, written."""
-        poller = select.poll()
-        poller.register(self._reader, select.POLLIN)
-        if descriptor >= 0:
-            poller.register(descriptor, select.POLLIN | (select.POLLOUT if wants_write else 0))
-        mine = self._reader.fileno()
-        if not any(ready == mine for ready, _ in poller.poll(timeout_ms)):
+        self._watch(descriptor, select.POLLIN | (select.POLLOUT if wants_write else 0))
+        if not any(ready == self._mine for ready, _ in self._poller.poll(timeout_ms)):
             return
         # Read first, then clear: who sees _is_set still True has left its work before the caller looks for it.
         try:
@@ -39,6 +40,16 @@ class WakeUp:
         except OSError:
             pass
         self._is_set = False
+
+    def _watch(self, descriptor: int, events: int) -> None:
+        if descriptor == self._other and events == self._other_events:
+            return
+        if descriptor != self._other and self._other >= 0:
+            self._poller.unregister(self._other)
+        self._other = descriptor
+        self._other_events = events
+        if descriptor >= 0:
+            self._poller.register(descriptor, events)
 
     def close(self) -> None:
         self._writer.close()
