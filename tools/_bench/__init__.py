@@ -1,0 +1,1 @@
+"""The benchmarks behind tools/bench: what is measured, how, against whom, and what the figures must reach."""

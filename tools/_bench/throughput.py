@@ -1,0 +1,147 @@
+"""End to end: from the first publish() to the moment the publisher knows that the last message was acknowledged."""
+
+from dataclasses import dataclass
+
+from _bench import spread
+from _bench.broker import DEFAULT, WIDE
+from _bench.peers import Contestant
+from _bench.report import Goal, Report, number
+from _bench.runner import Results, Runner
+from _bench.scale import Scale
+
+OURS = "persistmq"
+OURS_MANY = "persistmq publish_many"
+FLOOR = "floor loop"
+PAYLOAD_BYTES = 100
+COLUMNS = ["contestant", "window", "keeps on storage", "msg/s", "min … max", "CPU µs/msg", "persistmq is"]
+
+
+@dataclass(frozen=True)
+class Race:
+    """One table: everybody publishes the same burst."""
+
+    name: str
+    title: str
+    qos: int
+    window: int
+    paho_windows: tuple[int, ...]
+    limits: str
+    counted: bool  # a subscriber counts on the same broker
+    peers: bool  # all of them; else only those that the goals name
+    goals: tuple[tuple[str, float], ...]  # (begin of the peer's name, how many times as fast)
+    cpu_us_max: float = 0
+
+    def contestants(self) -> list[Contestant]:
+        own = "window" if self.qos == 1 else "window_qos2"
+        ours = {own: self.window}
+        everybody = [
+            Contestant(OURS, "ours", ours),
+            Contestant(OURS_MANY, "ours", {**ours, "many": True}),
+            Contestant(FLOOR, "floor", {"window": self.window}),
+            _peer("gmqtt", "bare_gmqtt", self.window),
+        ]
+        everybody += [_peer("paho", "bare_paho", window) for window in self.paho_windows]
+        if self.peers:
+            everybody += [
+                _peer("aiomqtt", "bare_aiomqtt", min(self.window, 100)),
+                _peer("mqttium memory", "bare_mqttium", self.window, sqlite=False),
+                _peer("mqttium SQLite", "bare_mqttium", self.window, sqlite=True),
+                Contestant("persistmq 0.1.4", "seed", {}, "seed", share=0.01),
+            ]
+        return everybody
+
+    def run(self, runner: Runner, scale: Scale, chosen: list[Contestant]) -> Report:
+        results = runner.rounds_of(
+            chosen,
+            lambda contestant: runner.end_to_end(
+                contestant, scale.messages, PAYLOAD_BYTES, self.qos, self.limits, self.counted
+            ),
+        )
+        report = Report(self.name, self.title, COLUMNS, rounds=dict(results))
+        for contestant in chosen:
+            report.rows.append(_row(results, contestant, self.window))
+        report.goals = self._goals(results)
+        return report
+
+    def _goals(self, results: Results) -> list[Goal]:
+        goals = []
+        for ours in (OURS, OURS_MANY):
+            if ours not in results:
+                continue
+            for peer, bound in self.goals:
+                other = spread.best(results, peer)
+                if other:
+                    times = spread.ratio(results, ours, other, "per_second")
+                    goals.append(Goal(f"{ours} / {other}", times, at_least=bound, unit=" ×"))
+            if self.cpu_us_max:
+                cpu_us = spread.middle(results, ours, "cpu_us")
+                goals.append(Goal(f"CPU of {ours}, µs/msg", cpu_us, at_most=self.cpu_us_max))
+        return goals
+
+
+def _peer(name: str, module: str, window: int, **settings: object) -> Contestant:
+    return Contestant(f"{name} {window}", module, {"window": window, **settings}, "peer")
+
+
+def _row(results: Results, contestant: Contestant, window: int) -> list[str]:
+    name = contestant.name
+    low, high = spread.span(results, name, "per_second")
+    has_cpu = "cpu_us" in results[name][0]
+    keeps = {"ours": "everything", "seed": "when late"}.get(contestant.module, "nothing")
+    if contestant.settings.get("sqlite"):
+        keeps = "what is in flight"
+    return [
+        name,
+        number(contestant.settings.get("window", 1 if contestant.module == "seed" else window)),
+        keeps,
+        number(spread.middle(results, name, "per_second")),
+        f"{number(low)} … {number(high)}",
+        number(spread.middle(results, name, "cpu_us")) if has_cpu else "",
+        f"{number(spread.ratio(results, OURS, name, 'per_second'))} ×" if OURS in results and name != OURS else "",
+    ]
+
+
+_WINDOWS = (20, 100, 1000)
+_NEAR_FLOOR = ((FLOOR, 0.9), ("gmqtt", 1.0))
+RACES = [
+    Race(
+        "qos1", "QoS 1, no subscriber", 1, 1000, _WINDOWS, WIDE, False, True, (("paho", 3.5), ("mqttium SQLite", 7)), 12
+    ),
+    Race(
+        "qos2",
+        "QoS 2, no subscriber, window of 20",
+        2,
+        20,
+        (20,),
+        DEFAULT,
+        False,
+        True,
+        (("paho", 2), ("mqttium SQLite", 3)),
+        20,
+    ),
+    Race(
+        "qos2-wide",
+        "QoS 2, no subscriber, window of 1000, broker configured for it",
+        2,
+        1000,
+        _WINDOWS,
+        WIDE,
+        False,
+        True,
+        (("paho", 3), ("mqttium SQLite", 4.5)),
+        20,
+    ),
+    Race("qos1-counted", "QoS 1, counting subscriber", 1, 1000, (100,), WIDE, True, False, _NEAR_FLOOR),
+    Race("qos2-counted", "QoS 2, counting subscriber, window of 20", 2, 20, (20,), DEFAULT, True, False, _NEAR_FLOOR),
+    Race(
+        "qos2-wide-counted",
+        "QoS 2, counting subscriber, window of 1000",
+        2,
+        1000,
+        (100,),
+        WIDE,
+        True,
+        False,
+        _NEAR_FLOOR,
+    ),
+]
