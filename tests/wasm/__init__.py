@@ -1,1 +1,1 @@
-"""A second MicroPython, as a second opinion: the official WebAssembly build, whose integers are 31 bits as a board's."""
+"""A second MicroPython, as a second opinion: the official WebAssembly build, with integers as short as a board's."""

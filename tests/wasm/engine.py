@@ -1,4 +1,4 @@
-"""The engine: MicroPython's own build for PyScript, from npm, in node, from PyPI. No socket, no littlefs, files in RAM."""
+"""The engine: MicroPython's build for PyScript, from npm, in node, from PyPI. No socket, no littlefs, files in RAM."""
 
 import hashlib
 import json
