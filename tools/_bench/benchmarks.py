@@ -2,10 +2,15 @@
 
 from typing import Protocol
 
+from _bench.footprints import BytesWritten, Day, Reopen
+from _bench.links import Link
+from _bench.local_queue import LocalQueue
 from _bench.peers import Contestant
 from _bench.report import Report
 from _bench.runner import Runner
 from _bench.scale import Scale
+from _bench.storage import DurablePublish, PublishCall, SlowDisk
+from _bench.sweeps import SWEEPS
 from _bench.throughput import RACES
 
 
@@ -17,5 +22,16 @@ class Benchmark(Protocol):
     def run(self, runner: Runner, scale: Scale, chosen: list[Contestant]) -> Report: ...
 
 
-_IN_ORDER: list[Benchmark] = [*RACES]
+_IN_ORDER: list[Benchmark] = [
+    *RACES,
+    PublishCall(),
+    DurablePublish(),
+    SlowDisk(),
+    Link(),
+    Reopen(),
+    BytesWritten(),
+    Day(),
+    LocalQueue(),
+    *SWEEPS,
+]
 ALL = {benchmark.name: benchmark for benchmark in _IN_ORDER}

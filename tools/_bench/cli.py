@@ -12,7 +12,7 @@ from pathlib import Path
 
 import _mosquitto
 
-from _bench import machine, peers
+from _bench import documents, machine, peers, plots
 from _bench.benchmarks import ALL
 from _bench.printing import Printer
 from _bench.report import Report
@@ -54,6 +54,8 @@ def main() -> None:
             report.seconds = time.monotonic() - began
             reports.append(report)
             printer.report(report)
+        if options.write_docs:
+            documents.write(facts, runner.rounds, options.quick, reports)
         if options.out:
             _write(options.out, facts, runner.rounds, options.quick, reports)
         printer.goals(reports)
@@ -78,6 +80,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help=f"default: {WHOLE.rounds}, with --quick {QUICK.rounds}")
     parser.add_argument("--messages", type=int, help=f"of a burst: {WHOLE.messages}, with --quick {QUICK.messages}")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write results.json and the plots there")
+    parser.add_argument("--write-docs", action="store_true", help="put the tables and plots into docs/performance.md")
     options = parser.parse_args()
     if any(value is not None and value < 1 for value in (options.rounds, options.messages)):
         parser.error("--rounds and --messages start at 1")
@@ -99,4 +102,7 @@ def _write(out: Path, facts: dict[str, str], rounds: int, is_quick: bool, report
         "quick": is_quick,
         "benchmarks": {report.name: report.as_json() for report in reports},
     }
+    for report in reports:
+        if report.plot:
+            plots.draw(report, out)
     (out / "results.json").write_text(json.dumps(found, indent=1) + "\n")

@@ -31,6 +31,9 @@ class Contestant:
     kind: str = "own"  # "own": .venv is enough; "peer", "seed": see the module
     share: float = 1.0  # of the table's number of messages, for one that is much slower than the rest
 
+    def count_of(self, messages: int) -> int:
+        return max(5, int(messages * self.share))
+
     def environment(self) -> dict[str, str]:
         # The contestant's own libraries come first; PYTHONPATH of the user's must not put others before them.
         folders = [str(_TOOLS), *map(str, _folders(self.kind))]

@@ -48,8 +48,8 @@ class Runner:
     def process(self, contestant: Contestant, function: str, **task: Any) -> Result:
         """Call one function of the contestant's module in a process; what it returns."""
         command = [sys.executable, "-m", "_bench.contestant", contestant.module]
+        words = json.dumps({**contestant.settings, **task, "function": function})
         with self.new_folder() as folder:
-            words = json.dumps({"function": function, **contestant.settings, **task})
             try:
                 done = subprocess.run(
                     command,
@@ -75,7 +75,7 @@ class Runner:
         self, contestant: Contestant, messages: int, payload_bytes: int, qos: int, limits: str, counted: bool = False
     ) -> Result:
         """One burst through a broker that was just started. With `counted` a subscriber must see every message."""
-        count = max(20, int(messages * contestant.share))
+        count = contestant.count_of(messages)
         warm_up = max(5, count // 50)
         with ExitStack() as stack:
             folder = Path(stack.enter_context(self.new_folder()))

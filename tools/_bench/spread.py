@@ -2,6 +2,7 @@
 
 from statistics import median
 
+from _bench.report import number
 from _bench.runner import Results
 
 
@@ -24,3 +25,9 @@ def best(results: Results, prefix: str, figure: str = "per_second") -> str:
     """Of the contestants whose name begins so, the one with the highest median. "" if there is none."""
     names = [name for name in results if name.startswith(prefix)]
     return max(names, key=lambda name: middle(results, name, figure), default="")
+
+
+def cells(results: Results, name: str, figure: str) -> list[str]:
+    """Median, and lowest … highest."""
+    low, high = span(results, name, figure)
+    return [number(middle(results, name, figure)), f"{number(low)} … {number(high)}"]

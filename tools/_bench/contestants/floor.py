@@ -5,6 +5,7 @@ client that does its work cannot be faster than this on the same broker with the
 window of QoS 2 is freed by PUBREC, when PUBREL goes out.
 """
 
+import socket
 import time
 from typing import Any
 
@@ -63,6 +64,9 @@ class _Loop:
                 self._send(self._publishes, self._packet_bytes, self._sent, end)
                 self._sent = end
             came = self._rest + self._sock.recv(_RECEIVE_BYTES)
+            # Else the kernel keeps TCP's own acknowledgement back for 40 ms when there is nothing to send, and the
+            # broker, which does not set TCP_NODELAY, keeps its next packets back until that has come.
+            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
             if len(came) == len(self._rest):
                 raise ConnectionError("the broker closed the connection")
             whole = len(came) // wire.ACK_BYTES * wire.ACK_BYTES

@@ -3,7 +3,7 @@
 import threading
 from typing import Any
 
-from persistmq import PersistClient
+from persistmq import PersistClient, PublishInfo
 
 from _bench.meter import Meter
 from _bench.wire import HOST, TOPIC
@@ -14,8 +14,8 @@ _TIMEOUT_S = 120
 
 
 def open_client(**options: Any) -> PersistClient:
-    options.setdefault("durability", "async")
-    return PersistClient("bench", cache_path=CACHE, **options)
+    options = {"durability": "async", "cache_path": CACHE, **options}
+    return PersistClient("bench", **options)
 
 
 def connect(client: PersistClient, port: int) -> None:
@@ -54,6 +54,15 @@ def publish(
     return meter.figures(messages)
 
 
+def fill(client: PersistClient, messages: int, payload: bytes, qos: int) -> None:
+    """A backlog on storage."""
+    infos: list[PublishInfo] = []
+    for first in range(0, messages, MANY):
+        infos = client.publish_many([(TOPIC, payload)] * min(MANY, messages - first), qos)
+    if infos and not infos[-1].wait_for_stored(_TIMEOUT_S):
+        raise TimeoutError("the backlog was not stored")
+
+
 def _publish(client: PersistClient, messages: int, payload: bytes, qos: int, many: bool) -> None:
     if many:
         for first in range(0, messages, MANY):
@@ -66,12 +75,7 @@ def _publish(client: PersistClient, messages: int, payload: bytes, qos: int, man
 def drain(port: int, messages: int, payload_bytes: int, qos: int, **options: Any) -> dict[str, Any]:
     """A backlog that lies on storage, from connect_async() to the last acknowledgement."""
     client = open_client(**options)
-    payload = bytes(payload_bytes)
-    last = None
-    for _ in range(messages):
-        last = client.publish(TOPIC, payload, qos)
-    if last is not None and not last.wait_for_stored(_TIMEOUT_S):
-        raise TimeoutError("the backlog was not stored")
+    fill(client, messages, bytes(payload_bytes), qos)
     with Meter() as meter:
         client.connect_async(HOST, port)
         flush(client)
