@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from fnmatch import fnmatch
 from pathlib import Path
 
 import _mosquitto
@@ -44,6 +45,8 @@ def main() -> None:
         reports = []
         failed = []
         for benchmark, contestants in chosen:
+            if not contestants:
+                continue
             began = time.monotonic()
             try:
                 report: Report = benchmark.run(runner, scale, contestants)
@@ -76,7 +79,7 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="about a minute, to see that all runs; figures are rough")
     parser.add_argument("--only", metavar="NAME", nargs="+", choices=list(ALL), default=list(ALL), help="these (below)")
-    parser.add_argument("--contestants", metavar="NAME", nargs="+", help="only those whose names begin so")
+    parser.add_argument("--contestants", metavar="NAME", nargs="+", help="only these; * and ? as in a shell")
     parser.add_argument("--rounds", type=int, help=f"default: {WHOLE.rounds}, with --quick {QUICK.rounds}")
     parser.add_argument("--messages", type=int, help=f"of a burst: {WHOLE.messages}, with --quick {QUICK.messages}")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write results.json and the plots there")
@@ -88,10 +91,10 @@ def _parse() -> argparse.Namespace:
     return options
 
 
-def _chosen(contestants: list[peers.Contestant], begins: list[str] | None) -> list[peers.Contestant]:
-    if begins is None:
+def _chosen(contestants: list[peers.Contestant], patterns: list[str] | None) -> list[peers.Contestant]:
+    if patterns is None:
         return contestants
-    return [contestant for contestant in contestants if contestant.name.startswith(tuple(begins))]
+    return [one for one in contestants if any(fnmatch(one.name, pattern) for pattern in patterns)]
 
 
 def _write(out: Path, facts: dict[str, str], rounds: int, is_quick: bool, reports: list[Report]) -> None:

@@ -1,5 +1,7 @@
 """For the person in front of it: progress, tables, verdicts."""
 
+import sys
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -9,7 +11,8 @@ from _bench.report import Report
 
 class Printer:
     def __init__(self) -> None:
-        self._console = Console()
+        # Into a file or a pipe a table has all the room that it needs; rich would give it 80 characters.
+        self._console = Console(width=None if sys.stdout.isatty() else 200)
         # Progress goes to standard error, and only where somebody watches.
         self._status = Console(stderr=True).status("")
         self._watched = Console(stderr=True).is_terminal
@@ -30,8 +33,7 @@ class Printer:
             table.add_column(column, justify="left" if column == report.columns[0] else "right")
         for row in report.rows:
             table.add_row(*map(escape, row))
-        # Unbounded width: a cut figure is none.
-        self._console.print(table, width=max(self._console.width, 140), crop=False)
+        self._console.print(table)
         for note in report.notes:
             self._line(note)
         for goal in report.goals:

@@ -28,6 +28,7 @@ class Runner:
         self.mosquitto = mosquitto
         self.folder = folder
         self.rounds = rounds
+        self.subscriber_wait_s = 60  # without a message; then it says what has come
         self._say = say
 
     def rounds_of(
@@ -80,7 +81,9 @@ class Runner:
         with ExitStack() as stack:
             folder = Path(stack.enter_context(self.new_folder()))
             broker = stack.enter_context(Broker(self.mosquitto, folder, limits))
-            subscriber = stack.enter_context(Subscriber(broker.port, payload_bytes)) if counted else None
+            subscriber = (
+                stack.enter_context(Subscriber(broker.port, payload_bytes, self.subscriber_wait_s)) if counted else None
+            )
             if subscriber:
                 subscriber.expect(warm_up + count)
             task = {"port": broker.port, "messages": count, "warm_up": warm_up, "payload_bytes": payload_bytes}
@@ -93,8 +96,8 @@ class Runner:
 class Subscriber:
     """The process of `subscriber.py`."""
 
-    def __init__(self, port: int, payload_bytes: int) -> None:
-        command = [sys.executable, "-m", "_bench.subscriber", str(port), str(payload_bytes)]
+    def __init__(self, port: int, payload_bytes: int, wait_s: int) -> None:
+        command = [sys.executable, "-m", "_bench.subscriber", str(port), str(payload_bytes), str(wait_s)]
         environment = Contestant("subscriber", "").environment()
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment

@@ -36,5 +36,5 @@ QUICK = Scale(
     rtts_ms=(100,),
     backlogs=(1_000, 100_000),
     hours=1,
-    sweep=3,
+    sweep=2,
 )

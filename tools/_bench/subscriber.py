@@ -1,7 +1,8 @@
-"""The counting subscriber: `python -m _bench.subscriber PORT PAYLOAD_BYTES`, a process of its own.
+"""The counting subscriber: `python -m _bench.subscriber PORT PAYLOAD_BYTES WAIT_S`, a process of its own.
 
 It subscribes with QoS 0 and divides what comes by the size of one message, so that it costs the machine next to
-nothing. Each line on its standard input is a count to wait for; it answers with what has come by then.
+nothing. Each line on its standard input is a count to wait for; it answers with what has come by then, or when nothing
+has come for WAIT_S.
 """
 
 import socket
@@ -11,12 +12,11 @@ import time
 
 from _bench.wire import TOPIC, connected_socket, publish_packet, read_exactly, remaining_length
 
-_WAIT_S = 60.0  # without a message: then what has come by then is the answer
 _BUFFER_BYTES = 1 << 20
 
 
 def main() -> None:
-    port, payload_bytes = map(int, sys.argv[1:])
+    port, payload_bytes, wait_s = map(int, sys.argv[1:])
     message_bytes = len(publish_packet(bytes(payload_bytes), qos=0))
     sock = connected_socket(port, "bench-subscriber")
     body = struct.pack(">HH", 1, len(TOPIC)) + TOPIC.encode() + b"\x00"
@@ -27,7 +27,7 @@ def main() -> None:
     buffer = bytearray(_BUFFER_BYTES)
     for line in sys.stdin:
         wanted_bytes = int(line) * message_bytes
-        deadline = time.monotonic() + _WAIT_S
+        deadline = time.monotonic() + wait_s
         sock.settimeout(0.2)
         while came_bytes < wanted_bytes and time.monotonic() < deadline:
             try:
@@ -37,7 +37,7 @@ def main() -> None:
             if not count:
                 break
             came_bytes += count
-            deadline = time.monotonic() + _WAIT_S
+            deadline = time.monotonic() + wait_s
         whole, rest = divmod(came_bytes, message_bytes)
         print(whole if not rest else -1, flush=True)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -8,6 +8,7 @@ from persistmq.store import FileStore
 
 from _bench.contestants import ours
 from _bench.meter import rss_bytes, written_bytes
+from _bench.wire import HOST, TOPIC
 
 
 def fill(cache_path: str, messages: int, payload_bytes: int) -> dict[str, Any]:
@@ -31,7 +32,7 @@ def reopen(port: int, cache_path: str) -> dict[str, Any]:
     began_ns = time.monotonic_ns()
     client = ours.open_client(cache_path=cache_path)
     client.on_delivered = note
-    client.connect_async("127.0.0.1", port)
+    client.connect_async(HOST, port)
     if not answered.wait(120):
         raise TimeoutError(client.get_status()["down_reason"])
     client.stop(timeout=0)
@@ -49,8 +50,8 @@ def written(port: int, messages: int, payload_bytes: int, qos: int, **options: A
     client = ours.open_client(**options)
     payload = bytes(payload_bytes)
     for _ in range(messages):
-        client.publish("bench/measurement", payload, qos)
-    client.connect_async("127.0.0.1", port)
+        client.publish(TOPIC, payload, qos)
+    client.connect_async(HOST, port)
     ours.flush(client)
     ours.check(client, messages)
     client.stop()

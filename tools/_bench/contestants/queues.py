@@ -2,7 +2,6 @@
 
 import os
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -138,7 +137,7 @@ def append_only(messages: int, payload_bytes: int, per_sync: int) -> dict[str, A
 def persistmq(messages: int, payload_bytes: int, port: int, how: str) -> dict[str, Any]:
     """Put is publish() until all is on storage; get is the delivery to a broker that only acknowledges."""
     from _bench.contestants import ours  # noqa: PLC0415
-    from _bench.wire import TOPIC  # noqa: PLC0415
+    from _bench.wire import HOST, TOPIC  # noqa: PLC0415
 
     run = _Run(messages, payload_bytes)
     client = ours.open_client(durability="async" if how == "async" else "sync")
@@ -151,11 +150,8 @@ def persistmq(messages: int, payload_bytes: int, port: int, how: str) -> dict[st
                 last = client.publish(TOPIC, run.payload, 1)
             if last is None or not last.wait_for_stored(60):
                 raise TimeoutError("not all was stored")
-    up = threading.Event()
-    client.on_connection_up = lambda *_: up.set()
-    client.connect_async("127.0.0.1", port)
-    up.wait(10)
     with run.get():
+        client.connect_async(HOST, port)
         ours.flush(client)
     ours.check(client, messages)
     client.stop()
