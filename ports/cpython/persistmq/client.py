@@ -1,5 +1,6 @@
 """PersistClient: the calls of persistmq 0.1.4, on the durable core."""
 
+import asyncio
 import logging
 import os
 import random
@@ -34,6 +35,7 @@ from .connect_options import check_address
 from .group_commit import GroupCommit
 from .info import PublishInfo
 from .lock import CacheLock
+from .loops import LoopCalls
 from .store import FileStore
 from .transport import PahoTransport
 
@@ -146,7 +148,8 @@ class PersistClient:
         except BaseException:
             self._cache_lock.release()
             raise
-        self._commits = GroupCommit(self._engine.spool, self._engine.journal, keep_failed=not self._sync)
+        wake = self._transport.wake
+        self._commits = GroupCommit(self._engine.spool, self._engine.journal, not self._sync, on_ended=wake)
         self._drops: dict[int, tuple[str, str]] = {}
         self._last_mid: int | None = None
         self._progress = threading.Condition()
@@ -157,6 +160,7 @@ class PersistClient:
         self._stopped = False  # no more publishes
         self._stop_by_ms: int | None = None  # the engine thread is to end
         self._closed = threading.Event()
+        self._loops = LoopCalls(self._commits, wake, self._closed.is_set)
         self._failure = ""
         self._logged_reason = self._engine.down_reason
         self._forked = False
@@ -187,10 +191,10 @@ class PersistClient:
             self._check_alive()
         seq = self._commits.stage(topic, payload, qos, retain)
         if self._sync:
-            self._commits.commit(seq)
-        elif self._thread is None:
+            self._commits.commit(seq)  # which wakes the engine
+        else:
             self._start()  # the engine's thread is the one that syncs
-        self._transport.wake()
+            self._transport.wake()
         return PublishInfo(self, seq)
 
     def publish_many(self, messages: Iterable[Message], qos: int = 2, retain: bool = False) -> list[PublishInfo]:
@@ -207,10 +211,35 @@ class PersistClient:
         first_seq = self._commits.stage_all(batch)
         if self._sync:
             self._commits.commit_all(first_seq, first_seq + len(batch))
-        elif self._thread is None:
+        else:
             self._start()
-        self._transport.wake()
+            self._transport.wake()
         return [PublishInfo(self, seq) for seq in range(first_seq, first_seq + len(batch))]
+
+    async def publish_async(
+        self, topic: str, payload: Payload = None, qos: int = 2, retain: bool = False
+    ) -> PublishInfo:
+        """``publish`` for asyncio: the loop goes on meanwhile, and tasks that publish at the same time share syncs.
+
+        A task that is cancelled while it waits does not take its message back: it is stored and delivered all the same.
+        Raises what ``publish`` raises.
+        """
+        self._check_alive()
+        self._check_not_here()
+        self._start()  # the client's thread is the one that syncs
+        seq = await self._loops.stage(topic, payload, qos, retain)
+        if self._sync:
+            await self._loops.commit(seq)
+        else:
+            self._loops.wake_soon()
+        return PublishInfo(self, seq)
+
+    async def flush_async(self, timeout: float | None = None) -> bool:
+        """``flush`` for asyncio: other tasks go on meanwhile."""
+        self._check_process()
+        end_seq = self._flush_seq()
+        window = self._engine.delivery.window
+        return await self._loops.flushed(end_seq, lambda: window.cursor >= end_seq, timeout)
 
     def get_status(self) -> dict[str, Any]:
         """Where things stand. The accounts: accepted == delivered + expired + evicted + refused + damaged + waiting."""
@@ -234,8 +263,7 @@ class PersistClient:
         """Wait up to ``timeout`` seconds (None: without end) until all that was accepted is settled; True if it is."""
         self._check_process()
         self._commits.commit_staged()
-        # With "sync" a number behind end_seq is an error that its caller has been told.
-        end_seq = self._engine.journal.end_seq if self._sync else self._engine.spool.next_seq
+        end_seq = self._flush_seq()
         return self._wait(lambda: self._engine.delivery.window.cursor >= end_seq, timeout)
 
     def stop(self, timeout: float = 5.0) -> None:
@@ -263,6 +291,14 @@ class PersistClient:
     ) -> None:
         self.stop()
 
+    async def __aenter__(self) -> "PersistClient":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.stop)
+
     # --- for PublishInfo ---
 
     def is_stored(self, seq: int) -> bool:
@@ -288,11 +324,28 @@ class PersistClient:
             raise MessageDropped(seq, *drop)
         return self.is_published(seq)
 
+    async def stored_async(self, seq: int, timeout: float | None) -> bool:
+        """See PublishInfo."""
+        self._check_process()
+        return await self._loops.stored(seq, lambda: self.is_stored(seq), timeout)
+
+    async def published_async(self, seq: int, timeout: float | None) -> bool:
+        """See PublishInfo."""
+        self._check_process()
+        settled = await self._loops.published(seq, lambda: self.is_published(seq) or seq in self._drops, timeout)
+        if seq in self._drops:
+            raise MessageDropped(seq, *self._drops[seq])
+        return settled
+
     def drop_of(self, seq: int) -> "tuple[str, str] | None":
         """(account, reason) of a message that will not be delivered; the last 10,000 of a process are remembered."""
         return self._drops.get(seq)
 
     # --- inside ---
+
+    def _flush_seq(self) -> int:
+        """The number behind all that was accepted. With "sync" one behind end_seq is an error its caller was told."""
+        return self._engine.journal.end_seq if self._sync else self._engine.spool.next_seq
 
     def _check_alive(self) -> None:
         if self._stopped:
@@ -303,11 +356,14 @@ class PersistClient:
         if self._forked:
             raise RuntimeError("this client belongs to the parent process; make one in the child, on another cache")
 
+    def _check_not_here(self) -> None:
+        if threading.current_thread() is self._thread:
+            raise RuntimeError("waiting for delivery in a callback: the engine's thread would wait for itself")
+
     def _wait(self, done: Callable[[], bool], timeout: float | None) -> bool:
         if done():
             return True
-        if threading.current_thread() is self._thread:
-            raise RuntimeError("waiting for delivery in a callback: the engine's thread would wait for itself")
+        self._check_not_here()
         with self._progress:
             self._waits.append(done)
             try:
@@ -316,6 +372,8 @@ class PersistClient:
                 self._waits.remove(done)
 
     def _start(self) -> None:
+        if self._thread is not None:
+            return
         with self._progress:
             if self._thread is not None:
                 return
@@ -351,8 +409,9 @@ class PersistClient:
             stored = True
             try:
                 self._take_address(now_ms)
-                if not self._sync and self._commits.pending():
+                if self._commits.pending() and self._must_write():
                     stored = self._commits.commit_staged()
+                self._loops.settle_stored()
                 delay_ms = self._engine.step(now_ms)
                 self._failure = ""
             except BaseException as failure:  # noqa: BLE001
@@ -368,6 +427,9 @@ class PersistClient:
                 # Not at each progress: a caller in flush() would take the interpreter from this thread each time.
                 with self._progress:
                     self._progress.notify_all()
+            if before != progress:
+                self._loops.settle_flushed(self._engine.delivery.window.cursor)
+            self._loops.tell()
             if self._stop_by_ms is not None:
                 self._engine.draining = True
                 if self._engine.quiet() or now_ms >= self._stop_by_ms:
@@ -375,10 +437,14 @@ class PersistClient:
                 delay_ms = min(delay_ms, self._stop_by_ms - now_ms)
             if not stored:
                 delay_ms = min(delay_ms, STORE_RETRY_MS)
-            elif not self._sync and self._commits.pending():
+            elif self._commits.pending() and self._must_write():
                 delay_ms = 0
             self._transport.wait(delay_ms, self._engine.wants_to_write())
         self._close()
+
+    def _must_write(self) -> bool:
+        """What is staged is this thread's to write: no caller waits for it, or one that must not block."""
+        return not self._sync or self._loops.waits_for_storage()
 
     def _log_reason(self) -> None:
         """Say once for each new reason why there is no connection."""
@@ -396,6 +462,7 @@ class PersistClient:
         self._store.close()
         self._cache_lock.release()
         self._closed.set()
+        self._loops.end()
         with self._progress:
             self._progress.notify_all()
 
@@ -413,6 +480,7 @@ class PersistClient:
             self._drops.pop(next(iter(self._drops)))
         self._drops[seq] = (account, words)
         logger.warning("message %d was %s: %s", seq, account, words)
+        self._loops.settle(seq, MessageDropped(seq, account, words))
         self._tell(self.on_dropped, seq, account, words)
 
     def _tell(self, callback: Callable[..., object] | None, *arguments: object) -> None:
@@ -432,6 +500,7 @@ class _Events(Listener):
 
     def delivered(self, seq: int) -> None:
         self._client._last_mid = packet_id(seq)
+        self._client._loops.settle(seq, True)
         if self._client.on_delivered is not None:
             self._client._tell(self._client.on_delivered, seq)
 

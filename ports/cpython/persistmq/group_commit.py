@@ -11,6 +11,7 @@ With one condition for all, each sync would wake everybody, and they would queue
 import threading
 import time
 from _thread import LockType
+from collections.abc import Callable
 
 from persistmq_core.errors import ClientStopped, StoreError
 from persistmq_core.journal import Journal
@@ -29,14 +30,18 @@ _GATHER_PART = 0.5
 class GroupCommit:
     """``keep_failed``: a group that cannot be written is kept in RAM and tried again (durability "async", where
     ``publish()`` has returned), instead of being dropped with an error for each of its callers ("sync").
+    ``on_ended``: called when a group has ended, well or not, on the thread that wrote it. It must not wait.
     """
 
-    def __init__(self, spool: Spool, journal: Journal, keep_failed: bool) -> None:
+    def __init__(
+        self, spool: Spool, journal: Journal, keep_failed: bool, on_ended: Callable[[], None] = lambda: None
+    ) -> None:
         self.store_error = ""  # why the last group failed; "" when it did not
         self._lock = threading.RLock()  # a signal handler may come back on the thread that holds it
         self._spool = spool
         self._journal = journal
         self._keep_failed = keep_failed
+        self._on_ended = on_ended
         self._leader = _NOBODY  # the thread that writes a group
         self._waiting: list[tuple[int, LockType]] = []  # (what it waits for, how to wake it), first come first
         self._gathering: LockType | None = None  # wakes a leader that waits for as many callers as the last time
@@ -51,9 +56,18 @@ class GroupCommit:
         """Number and frame one message. Raises ValueError, TypeError, ClientStopped; StoreError if RAM is full."""
         accepted_ms = time.time_ns() // 1_000_000
         with self._lock:
-            if self._ended or self._spool.staged_bytes >= BATCH_BYTES_MAX:
+            if self._ended or self.is_full():
                 self._make_room()
             return self._spool.stage(topic, payload, qos, retain, accepted_ms)
+
+    def stage_now(self, topic: str, payload: object, qos: int, retain: bool) -> int | None:
+        """``stage`` that does not wait for the disk: None if RAM is full."""
+        with self._lock:
+            return None if self.is_full() and not self._ended else self.stage(topic, payload, qos, retain)
+
+    def is_full(self) -> bool:
+        """As much is staged as may be, until a group is written."""
+        return self._spool.staged_bytes >= BATCH_BYTES_MAX
 
     def stage_all(self, messages: list[tuple[str, object, int, bool]]) -> int:
         """``stage`` for all or none: they are written in one group. Returns the number of the first."""
@@ -66,11 +80,10 @@ class GroupCommit:
         """Return True when ``seq`` is on storage, False after ``timeout`` seconds. Raises its StoreError."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            # Numbers of an aborted group are passed over by the ones that follow: so its errors first.
-            error = self._errors.pop(seq, None) if self._errors else None
-            if error is not None:
-                raise error
-            if self._journal.end_seq > seq:
+            outcome = self.outcome(seq)
+            if isinstance(outcome, StoreError):
+                raise outcome
+            if outcome:
                 return True
             left = _RETRY_S if deadline is None else min(_RETRY_S, deadline - time.monotonic())
             if left <= 0:
@@ -93,6 +106,12 @@ class GroupCommit:
             for seq in range(first_seq, end_seq):
                 self._errors.pop(seq, None)
             raise
+
+    def outcome(self, seq: int) -> "bool | StoreError | None":
+        """True if ``seq`` is on storage, its error (given once) if it never will be, None if that is not known yet."""
+        # Numbers of an aborted group are passed over by the ones that follow: so its errors first.
+        error = self._errors.pop(seq, None) if self._errors else None
+        return error or (True if self._journal.end_seq > seq else None)
 
     def commit_staged(self) -> bool:
         """Write what is staged, behind the group that is being written. True if nothing is left."""
@@ -129,7 +148,7 @@ class GroupCommit:
         if self._ended:
             raise ClientStopped("this client was stopped; make a new one on the same cache to go on")
         # RAM is not storage: a full batch waits for the disk like any other caller.
-        while self._keep_failed and self._spool.staged_bytes >= BATCH_BYTES_MAX:
+        while self._keep_failed and self.is_full():
             if self._leader not in (_NOBODY, threading.get_ident()):
                 self._await_turn()
             elif not self._write():
@@ -180,6 +199,7 @@ class GroupCommit:
             if group is not None:
                 self._finish(group)
             self._wake()
+            self._on_ended()
         return group is not None and group.stored
 
     def _gather(self) -> None:

@@ -1,7 +1,7 @@
 """What ``publish()`` returns: paho's shape, and two things that paho does not have, ``seq`` and being stored."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, Any
 
 from persistmq_core.packets import packet_id
 
@@ -50,6 +50,20 @@ class PublishInfo:
         Raises MessageDropped if the broker refused it or its bytes were damaged.
         """
         return self._client.wait_for_publish(self.seq, timeout)
+
+    async def stored(self, timeout: float | None = None) -> bool:
+        """``wait_for_stored`` for asyncio: other tasks go on meanwhile."""
+        return await self._client.stored_async(self.seq, timeout)
+
+    async def published(self, timeout: float | None = None) -> bool:
+        """``wait_for_publish`` for asyncio: other tasks go on meanwhile. ``await info`` is the same without timeout.
+
+        False at the timeout, or when the client was stopped before the message was delivered. Raises MessageDropped.
+        """
+        return await self._client.published_async(self.seq, timeout)
+
+    def __await__(self) -> Generator[Any, None, bool]:
+        return self.published().__await__()
 
     def __iter__(self) -> Iterator[int]:
         return iter((self.rc, self.mid))
