@@ -125,7 +125,7 @@ def test_stop_may_be_called_in_a_callback(make_client: Make, broker: Mosquitto, 
     client.on_delivered = lambda who, _seq: who.stop()
     connected(client, broker)
     client.publish("a", "b")
-    assert until(client._closed.is_set)
+    assert until(client._outcomes.is_closed.is_set)
     client.stop()
     assert receiver.wait(1) == ["b"]
     assert make_client().get_status()["waiting"] == 0

@@ -165,7 +165,7 @@ def test_stop_ends_a_wait_in_another_thread(make_client: Make) -> None:
     ]
     for thread in waiting:
         thread.start()
-    assert until(lambda: len(client._waits) == 2)
+    assert until(lambda: len(client._outcomes._waits) == 2)
     client.stop()
     for thread in waiting:
         thread.join(5)

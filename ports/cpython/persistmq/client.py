@@ -7,16 +7,15 @@ import random
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
 import paho.mqtt.client as paho
 
-from persistmq_core.contracts import Listener, Random
-from persistmq_core.dead_letters import reason_words
+from persistmq_core.contracts import Random
 from persistmq_core.engine import Engine
-from persistmq_core.errors import ClientStopped, MessageDropped
+from persistmq_core.errors import ClientStopped
 from persistmq_core.limits import (
     ACK_TIMEOUT_MS,
     CONNECT_TIMEOUT_MS,
@@ -27,25 +26,22 @@ from persistmq_core.limits import (
     WINDOW_DEFAULT,
     WINDOW_QOS2_DEFAULT,
 )
-from persistmq_core.packets import packet_id
-from persistmq_core.window import DONE
 
 from . import process_events
 from .connect_options import check_address
+from .delivery_here import DeliveryHere
 from .group_commit import GroupCommit
 from .info import PublishInfo
 from .lock import CacheLock
 from .loops import LoopCalls
+from .messages import Message, Payload, with_defaults
+from .outcomes import Outcomes
 from .store import FileStore
 from .transport import PahoTransport
-
-Payload = str | bytes | bytearray | memoryview | int | float | None
-Message = tuple[str, Payload] | tuple[str, Payload, int] | tuple[str, Payload, int, bool] | Mapping[str, Any]
 
 logger = logging.getLogger("persistmq")
 
 _STOP_GRACE_S = 10.0  # for the disk, beyond the timeout of stop()
-_DROPS_KEPT = 10_000  # how many undeliverable messages are remembered by number, for their infos
 
 
 class _SystemRandom(Random):
@@ -125,16 +121,16 @@ class PersistClient:
         self.on_connection_down: Callable[[PersistClient, str], object] | None = None
 
         self._sync = durability == "sync"
-        self._transport = PahoTransport(client_id, connect_timeout_ms, **paho_kwargs)
-        self.mqtt_client: paho.Client = self._transport.client
+        self._outcomes = Outcomes(self)
+        transport = PahoTransport(client_id, connect_timeout_ms, **paho_kwargs)
         self._cache_lock = CacheLock(cache_path)
         try:
             self._store = FileStore(cache_path)
             self._engine = Engine(
                 self._store,
-                self._transport,
+                transport,
                 _SystemRandom(),
-                _Events(self),
+                self._outcomes,
                 window=window,
                 window_qos2=window_qos2,
                 ack_timeout_ms=ack_timeout_ms,
@@ -148,21 +144,16 @@ class PersistClient:
         except BaseException:
             self._cache_lock.release()
             raise
-        wake = self._transport.wake
+        self._delivery = DeliveryHere(self._engine, transport)
+        self.mqtt_client: paho.Client = self._delivery.mqtt_client
+        wake = self._delivery.wake
         self._commits = GroupCommit(self._engine.spool, self._engine.journal, not self._sync, on_ended=wake)
-        self._drops: dict[int, tuple[str, str]] = {}
-        self._last_mid: int | None = None
-        self._progress = threading.Condition()
-        self._waits: list[Callable[[], bool]] = []  # what callers wait for
+        self._loops = LoopCalls(self._commits, wake, self._outcomes.is_closed.is_set)
+        self._outcomes.loops = self._loops
         self._thread: threading.Thread | None = None
+        self._guard = threading.Lock()
         self._has_runner = False
-        self._new_address: tuple[str, int, dict[str, Any]] | None = None
         self._stopped = False  # no more publishes
-        self._stop_by_ms: int | None = None  # the engine thread is to end
-        self._closed = threading.Event()
-        self._loops = LoopCalls(self._commits, wake, self._closed.is_set)
-        self._failure = ""
-        self._logged_reason = self._engine.down_reason
         self._forked = False
         _warn_of_older_cache(cache_path)
         process_events.watch(self)
@@ -177,9 +168,8 @@ class PersistClient:
         """
         self._check_alive()
         check_address(mqtt_host, mqtt_port, **kwargs)
-        self._new_address = (mqtt_host, mqtt_port, kwargs)
+        self._delivery.connect(mqtt_host, mqtt_port, kwargs)
         self._start()
-        self._transport.wake()
 
     def publish(self, topic: str, payload: Payload = None, qos: int = 2, retain: bool = False) -> PublishInfo:
         """Accept one message. With durability "sync" it is on storage when this returns.
@@ -194,7 +184,7 @@ class PersistClient:
             self._commits.commit(seq)  # which wakes the engine
         else:
             self._start()  # the engine's thread is the one that syncs
-            self._transport.wake()
+            self._delivery.wake()
         return PublishInfo(self, seq)
 
     def publish_many(self, messages: Iterable[Message], qos: int = 2, retain: bool = False) -> list[PublishInfo]:
@@ -205,7 +195,7 @@ class PersistClient:
         """
         if self._stopped or self._forked:
             self._check_alive()
-        batch = [_with_defaults(message, qos, retain) for message in messages]
+        batch = [with_defaults(message, qos, retain) for message in messages]
         if not batch:
             return []
         first_seq = self._commits.stage_all(batch)
@@ -213,7 +203,7 @@ class PersistClient:
             self._commits.commit_all(first_seq, first_seq + len(batch))
         else:
             self._start()
-            self._transport.wake()
+            self._delivery.wake()
         return [PublishInfo(self, seq) for seq in range(first_seq, first_seq + len(batch))]
 
     async def publish_async(
@@ -238,25 +228,20 @@ class PersistClient:
         """``flush`` for asyncio: other tasks go on meanwhile."""
         self._check_process()
         end_seq = self._flush_seq()
-        window = self._engine.delivery.window
-        return await self._loops.flushed(end_seq, lambda: window.cursor >= end_seq, timeout)
+        return await self._loops.flushed(end_seq, lambda: self._delivery.cursor() >= end_seq, timeout)
 
     def get_status(self) -> dict[str, Any]:
         """Where things stand. The accounts: accepted == delivered + expired + evicted + refused + damaged + waiting."""
-        engine = self._engine
-        accounts = engine.accounts()
+        accounts = self._engine.accounts()
+        status = self._delivery.status()
         return {
-            "connected": engine.online(),
-            "last_mid": self._last_mid,
+            "connected": status["connected"],
+            "last_mid": self._outcomes.last_mid,
             "cached_items": accounts["waiting"],
             **accounts,
             "staged": self._commits.staged(),
-            "in_flight": engine.delivery.under_way() if engine.online() else 0,
-            "repeated": engine.delivery.checkpoint.repeated,
-            "connections": engine.connections,
-            "down_reason": engine.down_reason,
-            "store_error": self._commits.store_error or engine.store_error or self._failure,
-            "damaged_bytes": engine.delivery.reader.damaged_bytes,
+            **status,
+            "store_error": self._commits.store_error or status["store_error"],
         }
 
     def flush(self, timeout: float | None = None) -> bool:
@@ -264,7 +249,7 @@ class PersistClient:
         self._check_process()
         self._commits.commit_staged()
         end_seq = self._flush_seq()
-        return self._wait(lambda: self._engine.delivery.window.cursor >= end_seq, timeout)
+        return self._wait(lambda: self._delivery.cursor() >= end_seq, timeout)
 
     def stop(self, timeout: float = 5.0) -> None:
         """Accept no more; let handshakes that are under way end, within ``timeout`` seconds; store; disconnect.
@@ -272,15 +257,14 @@ class PersistClient:
         What is not delivered stays in the cache for the next start (``flush`` waits for it). Safe to call twice.
         """
         self._stopped = True
-        if self._forked or self._closed.is_set():
+        if self._forked or self._outcomes.is_closed.is_set():
             return
-        self._stop_by_ms = _now_ms() + int(timeout * 1000)
-        self._transport.wake()
+        self._delivery.stop_by(_now_ms() + int(timeout * 1000))
         if threading.current_thread() is self._thread or self._commits.is_busy_here():
             return  # in a callback, or in a signal handler inside publish(): it ends when these have returned
         if self._is_first():
             self._close()
-        elif not self._closed.wait(timeout + _STOP_GRACE_S):
+        elif not self._outcomes.is_closed.wait(timeout + _STOP_GRACE_S):
             logger.error("the engine's thread does not end: it hangs in a callback, or in the file system")
 
     def __enter__(self) -> "PersistClient":
@@ -312,16 +296,12 @@ class PersistClient:
 
     def is_published(self, seq: int) -> bool:
         """See PublishInfo."""
-        window = self._engine.delivery.window
-        settled = window.state(seq) == DONE or seq < window.cursor
-        return settled and seq not in self._drops
+        return self._delivery.is_settled(seq) and self._outcomes.drop_of(seq) is None
 
     def wait_for_publish(self, seq: int, timeout: float | None) -> bool:
         """See PublishInfo."""
-        self._wait(lambda: self.is_published(seq) or seq in self._drops, timeout)
-        drop = self._drops.get(seq)
-        if drop is not None:
-            raise MessageDropped(seq, *drop)
+        self._wait(lambda: self._is_known(seq), timeout)
+        self._outcomes.raise_if_dropped(seq)
         return self.is_published(seq)
 
     async def stored_async(self, seq: int, timeout: float | None) -> bool:
@@ -332,16 +312,18 @@ class PersistClient:
     async def published_async(self, seq: int, timeout: float | None) -> bool:
         """See PublishInfo."""
         self._check_process()
-        settled = await self._loops.published(seq, lambda: self.is_published(seq) or seq in self._drops, timeout)
-        if seq in self._drops:
-            raise MessageDropped(seq, *self._drops[seq])
-        return settled
+        is_published = await self._loops.published(seq, lambda: self._is_known(seq), timeout)
+        self._outcomes.raise_if_dropped(seq)
+        return is_published
 
     def drop_of(self, seq: int) -> "tuple[str, str] | None":
-        """(account, reason) of a message that will not be delivered; the last 10,000 of a process are remembered."""
-        return self._drops.get(seq)
+        """See Outcomes."""
+        return self._outcomes.drop_of(seq)
 
     # --- inside ---
+
+    def _is_known(self, seq: int) -> bool:
+        return self._delivery.is_settled(seq) or self._outcomes.drop_of(seq) is not None
 
     def _flush_seq(self) -> int:
         """The number behind all that was accepted. With "sync" one behind end_seq is an error its caller was told."""
@@ -364,17 +346,12 @@ class PersistClient:
         if done():
             return True
         self._check_not_here()
-        with self._progress:
-            self._waits.append(done)
-            try:
-                return self._progress.wait_for(lambda: done() or self._closed.is_set(), timeout) and done()
-            finally:
-                self._waits.remove(done)
+        return self._outcomes.wait(done, timeout)
 
     def _start(self) -> None:
         if self._thread is not None:
             return
-        with self._progress:
+        with self._guard:
             if self._thread is not None:
                 return
             self._thread = threading.Thread(target=self._run, name="persistmq", daemon=True)
@@ -383,88 +360,52 @@ class PersistClient:
 
     def _is_first(self) -> bool:
         """Whether the caller is the one that runs the engine and closes it: its thread, or stop() without one."""
-        with self._progress:
+        with self._guard:
             first, self._has_runner = not self._has_runner, True
             return first
 
-    def _take_address(self, now_ms: int) -> None:
-        with self._progress:
-            address, self._new_address = self._new_address, None
-        if address is None:
-            return
-        host, port, kwargs = address
-        if not self._engine.draining:
-            self._engine.reconnect(now_ms, "the broker's address was changed")
-        self._transport.configure(host, port, **kwargs)
-        self._engine.draining = False
-
     def _run(self) -> None:
-        """The engine's thread: it syncs what is staged ("async"), and delivers from connect_async on."""
+        """The client's thread: it writes what no caller writes, and delivers from connect_async on."""
         if not self._is_first():
             return  # stop() came before this
-        self._engine.draining = True
-        progress = self._engine.delivery.progress()
-        while True:
+        progress = self._delivery.progress()
+        while not self._delivery.is_over:
             now_ms = _now_ms()
             stored = True
             try:
-                self._take_address(now_ms)
                 if self._commits.pending() and self._must_write():
                     stored = self._commits.commit_staged()
                 self._loops.settle_stored()
-                delay_ms = self._engine.step(now_ms)
-                self._failure = ""
+                delay_ms = self._delivery.turn(now_ms)
             except BaseException as failure:  # noqa: BLE001
                 # A bug, ours or a library's, or sys.exit() in a callback of paho's. Never a dead thread that nobody
                 # notices: say it, begin again.
                 logger.exception("the delivering side failed; it begins again")
-                self._failure = f"{type(failure).__name__}: {failure}"
                 delay_ms = 1000
-                self._engine.fail(now_ms, self._failure)
-            self._log_reason()
-            before, progress = progress, self._engine.delivery.progress()
-            if before != progress and any(done() for done in tuple(self._waits)):
-                # Not at each progress: a caller in flush() would take the interpreter from this thread each time.
-                with self._progress:
-                    self._progress.notify_all()
+                self._delivery.fail(now_ms, f"{type(failure).__name__}: {failure}")
+            before, progress = progress, self._delivery.progress()
             if before != progress:
-                self._loops.settle_flushed(self._engine.delivery.window.cursor)
+                self._outcomes.tell(self._delivery.cursor())
             self._loops.tell()
-            if self._stop_by_ms is not None:
-                self._engine.draining = True
-                if self._engine.quiet() or now_ms >= self._stop_by_ms:
-                    break
-                delay_ms = min(delay_ms, self._stop_by_ms - now_ms)
             if not stored:
                 delay_ms = min(delay_ms, STORE_RETRY_MS)
             elif self._commits.pending() and self._must_write():
                 delay_ms = 0
-            self._transport.wait(delay_ms, self._engine.wants_to_write())
+            self._delivery.sleep(0 if self._delivery.is_over else delay_ms)
         self._close()
 
     def _must_write(self) -> bool:
         """What is staged is this thread's to write: no caller waits for it, or one that must not block."""
         return not self._sync or self._loops.waits_for_storage()
 
-    def _log_reason(self) -> None:
-        """Say once for each new reason why there is no connection."""
-        reason = self._engine.down_reason
-        if reason != self._logged_reason and reason and not self._engine.draining:
-            logger.warning("no connection: %s", reason)
-        self._logged_reason = reason
-
     def _close(self) -> None:
         self._commits.end()
         if self._commits.staged():
             logger.error("stopped with messages that could not be stored: %s", self._commits.store_error)
-        self._engine.close()
-        self._transport.release()
+        self._delivery.close()
         self._store.close()
         self._cache_lock.release()
-        self._closed.set()
-        self._loops.end()
-        with self._progress:
-            self._progress.notify_all()
+        self._outcomes.close()
 
     def _at_fork(self) -> None:
         """In the child: threads and the lock did not come along."""
@@ -474,61 +415,9 @@ class PersistClient:
         """The process ends without stop(): what was accepted is stored, the broker is told good-bye."""
         self.stop(timeout=0)
 
-    def _dropped(self, seq: int, account: str, reason_code: int) -> None:
-        words = reason_words(reason_code) if account == "refused" else "its bytes on storage were damaged"
-        if len(self._drops) >= _DROPS_KEPT:
-            self._drops.pop(next(iter(self._drops)))
-        self._drops[seq] = (account, words)
-        logger.warning("message %d was %s: %s", seq, account, words)
-        self._loops.settle(seq, MessageDropped(seq, account, words))
-        self._tell(self.on_dropped, seq, account, words)
-
-    def _tell(self, callback: Callable[..., object] | None, *arguments: object) -> None:
-        if callback is None:
-            return
-        try:
-            callback(self, *arguments)
-        except BaseException:  # noqa: BLE001 - whatever it is, sys.exit() too: the messages behind it go on
-            logger.exception("an exception in a callback of the application")
-
-
-class _Events(Listener):
-    """Passes on what the engine tells."""
-
-    def __init__(self, client: PersistClient) -> None:
-        self._client = client
-
-    def delivered(self, seq: int) -> None:
-        self._client._last_mid = packet_id(seq)
-        self._client._loops.settle(seq, True)
-        if self._client.on_delivered is not None:
-            self._client._tell(self._client.on_delivered, seq)
-
-    def dropped(self, seq: int, account: str, reason_code: int) -> None:
-        self._client._dropped(seq, account, reason_code)
-
-    def connected(self, session_present: bool) -> None:
-        logger.info("connected, session %s", "resumed" if session_present else "new")
-        self._client._tell(self._client.on_connection_up, session_present)
-
-    def disconnected(self, reason: str) -> None:
-        logger.info("disconnected: %s", reason)
-        self._client._tell(self._client.on_connection_down, reason)
-
 
 def _now_ms() -> int:
     return time.monotonic_ns() // 1_000_000
-
-
-def _with_defaults(message: Message, qos: int, retain: bool) -> tuple[str, object, int, bool]:
-    if isinstance(message, Mapping):
-        given = {"payload": None, "qos": qos, "retain": retain, **message}
-        if set(given) != {"topic", "payload", "qos", "retain"}:
-            raise ValueError(f"a message has topic, payload, qos and retain, not {', '.join(map(repr, message))}")
-        return given["topic"], given["payload"], given["qos"], given["retain"]
-    if not isinstance(message, (tuple, list)) or not 2 <= len(message) <= 4:
-        raise TypeError(f"a message is (topic, payload), (topic, payload, qos, retain) or a dict, not {message!r:.80}")
-    return (*message, qos, retain)[:4] if len(message) != 3 else (*message, retain)
 
 
 def _warn_of_older_cache(cache_path: str | os.PathLike[str]) -> None:
