@@ -18,6 +18,8 @@ _HEADER = "<4sBBHIIII"
 _NUMBERS = "<QQQQQQQQ"  # cursor, sent bound, then the accounts
 _NUMBERS_AT = const(24)
 _PLACES_AT = const(88)
+_EVICTED = "<QQQ"  # behind the places, if there is such a range
+_EVICTED_BYTES = const(24)
 _MAGIC = b"PMQC"
 
 # Two bits for each place of the window.
@@ -44,6 +46,10 @@ class Checkpoint:
         self.damaged = 0
         self.skipped = 0  # sequence numbers that never were an accepted message
         self.repeated = 0  # sent again although the broker may have had them (its session was lost)
+        # Numbers beyond the window that are in their accounts already, and how many of them never were a message.
+        self.evicted_first = 0
+        self.evicted_end = 0
+        self.evicted_skipped = 0
         self.places = bytearray(span)
 
     def settled(self) -> int:
@@ -52,7 +58,9 @@ class Checkpoint:
 
     def encode(self) -> bytearray:
         span = len(self.places)
-        out = bytearray(_PLACES_AT + (span + 3) // 4 + 4)
+        evicted_at = _PLACES_AT + (span + 3) // 4
+        has_evicted = self.evicted_end > self.cursor
+        out = bytearray(evicted_at + (_EVICTED_BYTES if has_evicted else 0) + 4)
         pack_into(
             _HEADER,
             out,
@@ -86,6 +94,8 @@ class Checkpoint:
             for at in range(0, len(places), 4)
         ])  # fmt: skip
         out[_PLACES_AT : _PLACES_AT + len(packed)] = packed
+        if has_evicted:
+            pack_into(_EVICTED, out, evicted_at, self.evicted_first, self.evicted_end, self.evicted_skipped)
         pack_into("<I", out, len(out) - 4, crc32(memoryview(out)[:-4]))
         return out
 
@@ -99,7 +109,8 @@ def decode(content: "bytes | bytearray") -> "Checkpoint | None":
         return None
     if version > DISK_VERSION:
         raise FormatError("the checkpoint has disk version %d; this program reads up to %d" % (version, DISK_VERSION))
-    if not 0 < span <= WINDOW_MAX or len(content) != _PLACES_AT + (span + 3) // 4 + 4:
+    evicted_at = _PLACES_AT + (span + 3) // 4
+    if not 0 < span <= WINDOW_MAX or len(content) - evicted_at - 4 not in (0, _EVICTED_BYTES):
         return None
     state = Checkpoint(cache_id, span)
     state.generation = generation
@@ -116,6 +127,8 @@ def decode(content: "bytes | bytearray") -> "Checkpoint | None":
         state.damaged,
         state.skipped,
     ) = unpack_from(_NUMBERS, content, _NUMBERS_AT)
+    if len(content) > evicted_at + 4:
+        state.evicted_first, state.evicted_end, state.evicted_skipped = unpack_from(_EVICTED, content, evicted_at)
     for index in range(span):
         state.places[index] = content[_PLACES_AT + (index >> 2)] >> ((index & 3) << 1) & 3
     return state
@@ -133,7 +146,7 @@ def load(store: Store) -> "tuple[Checkpoint | None, bool]":
             size = store.size(name)
         except OSError:
             continue  # never written, or beyond reach
-        content = bytearray(min(size, _PLACES_AT + WINDOW_MAX // 4 + 4))
+        content = bytearray(min(size, _PLACES_AT + WINDOW_MAX // 4 + _EVICTED_BYTES + 4))
         try:
             count = store.read(name, 0, memoryview(content))
         except OSError:

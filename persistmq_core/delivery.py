@@ -7,6 +7,7 @@ from . import checkpoint as checkpoints
 from . import packets
 from .contracts import Listener, Store, Transport
 from .dead_letters import PACKET_TOO_LARGE, QOS_NOT_SUPPORTED, RETAIN_NOT_SUPPORTED, park
+from .eviction import Eviction
 from .journal import GAP, MESSAGE, Journal, JournalReader
 from .limits import PACKET_ID_SPAN, PUBLISH_OVERHEAD_BYTES, SEND_BYTES, const
 from .record import Record
@@ -68,6 +69,8 @@ class Delivery:
         self.reader = JournalReader(store, found.checkpoint.cache_id, read_bytes)
         self._fetcher = JournalReader(store, found.checkpoint.cache_id, read_bytes)  # away from the walk
         self._fetched_seq = 0
+        self._eviction = Eviction(self.checkpoint, self.window, journal, self.reader)
+        self._connected = False
         self._store = store
         self._journal = journal
         self._listener = listener
@@ -89,10 +92,12 @@ class Delivery:
     def resume(self) -> None:
         """The broker kept the session: go on where it ended, in the original order (5.0, 4.4 and 4.6)."""
         self._dup_end = self._sent_end
+        self._connected = True
 
     def forget(self, trust: bool) -> None:
         """The broker has no session: send again as new, or (``trust``) believe the PUBRECs that came."""
         repeated = 0
+        self._connected = True
         for seq in range(self.window.cursor, self.window.end):
             before = self.window.state(seq)
             new = self.window.move(seq, TRUST if trust else FORGET)
@@ -110,6 +115,7 @@ class Delivery:
 
     def end_connection(self) -> None:
         """What was sent may be lost; begin the walk again."""
+        self._connected = False
         self.window.move_all(LOSE)
         self._next = self.window.cursor
         self._release = []
@@ -117,8 +123,8 @@ class Delivery:
         self.reader.rewind()
 
     def progress(self) -> int:
-        """A number that changes whenever a message is settled."""
-        return self.checkpoint.settled() + self.window.cursor
+        """A number that grows whenever a message is settled or a segment is freed."""
+        return self.checkpoint.settled() + self.window.cursor + self.reader.reclaimed_bytes
 
     # --- acknowledgements ---
 
@@ -184,10 +190,15 @@ class Delivery:
     def save(self) -> None:
         """Park what was refused, then make cursor, window and accounts durable. Raises OSError."""
         self._park()
+        self._save()
+
+    def _save(self) -> None:
         state = self.checkpoint
         state.cursor = self.window.cursor
-        # Twice the window, so that acknowledgements that may be stored late do not force a save each.
-        state.sent_bound = max(self._sent_end, state.cursor + 2 * self.window.span)
+        state.sent_bound = max(self._sent_end, state.cursor)
+        if self._connected:
+            # Twice the window, so that acknowledgements that may be stored late do not force a save each.
+            state.sent_bound = max(state.sent_bound, state.cursor + 2 * self.window.span)
         self.window.store(state.places)
         checkpoints.save(self._store, state)
         self._durable_cursor = state.cursor
@@ -200,9 +211,25 @@ class Delivery:
                 self._release.append(seq)  # else the walk comes by
         self._received = []
 
+    def evict(self, messages: int, wanted_bytes: int) -> None:
+        """Give up the oldest that were never sent: so many messages, or files of so many bytes, as far as that goes."""
+        state = self.checkpoint
+        before = state.evicted_first, state.evicted_end, state.evicted_skipped, state.evicted
+        evicted = self._eviction.plan(self._sent_end, messages, wanted_bytes)
+        if not evicted:
+            return
+        try:
+            self._save()  # without parking what was refused: there may be no room for that
+        except OSError:
+            state.evicted_first, state.evicted_end, state.evicted_skipped, state.evicted = before
+            raise
+        for begin, end in evicted:
+            for seq in range(begin, end):
+                self._listener.dropped(seq, "evicted", 0)
+
     def reclaim(self) -> None:
-        """Free the segments behind the cursor that is on storage (law 5)."""
-        self.reader.reclaim(self._durable_cursor)
+        """Free the segments behind the cursor that is on storage (law 5), and those that were evicted."""
+        self.reader.reclaim(self._durable_cursor, self.checkpoint.evicted_first, self.checkpoint.evicted_end)
 
     def _park(self) -> None:
         while self._refused:
@@ -283,6 +310,10 @@ class Delivery:
             elif state == WAITING:
                 if not publish or in_flight >= in_flight_max:
                     break
+                if seq < self.checkpoint.evicted_end and self._eviction.covers(seq):
+                    self._next = self._eviction.passes(seq)
+                    self.unsaved = True
+                    continue
                 if self.reader.gives_up(seq):
                     self.save()  # on a device that is gone altogether this raises, and nothing is given up
                 found = self._peek(self.reader, seq)
@@ -329,11 +360,15 @@ class Delivery:
         state = self.checkpoint
         window = self.window
         gap_end = self.reader.gap_end
+        gap_skipped = self.reader.gap_skipped
+        if seq < state.evicted_first < gap_end:  # what comes then has its account already
+            gap_end = state.evicted_first
+            gap_skipped -= state.evicted_skipped
         unsettled = 0
         for place in range(seq, min(gap_end, window.cursor + window.span)):
             unsettled += window.state(place) == WAITING
         beyond = max(0, gap_end - (window.cursor + window.span))
-        skipped = min(max(0, self.reader.gap_skipped - state.skipped), unsettled + beyond)
+        skipped = min(max(0, gap_skipped - state.skipped), unsettled + beyond)
         lost = unsettled + beyond - skipped  # these come first: numbers are skipped at the end of a segment only
         if beyond and seq >= self._dup_end and window.cursor == seq and window.jump(gap_end):
             state.damaged += lost

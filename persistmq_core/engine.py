@@ -22,6 +22,7 @@ from .limits import (
     RECONNECT_DELAY_MS_MIN,
     SEGMENT_BYTES_MAX,
     SEGMENT_BYTES_MIN,
+    SEGMENTS_MIN,
     SEND_BYTES,
     STORE_RETRY_MS,
     WINDOW_DEFAULT,
@@ -30,6 +31,7 @@ from .limits import (
     const,
 )
 from .recovery import recover
+from .room import Room
 from .spool import Spool
 
 # Phases of the connection.
@@ -67,11 +69,15 @@ class Engine:
         send_bytes: int = SEND_BYTES,
         session_marker: int = 0,
         trust_lost_session: bool = False,
+        cache_bytes_max: int = 0,
+        cache_messages_max: int = 0,
+        free_bytes_min: int = 0,
     ) -> None:
         """``session_marker``: a number that changes when the MQTT session is another one (CRC-32 of the client id).
 
         ``trust_lost_session``: where the broker lost its session, a message whose PUBREC had come counts as delivered
         (instead of being sent again, which may give a duplicate).
+        ``cache_bytes_max``, ``cache_messages_max``, ``free_bytes_min``: see Room; 0 is no bound.
         """
         _check("window", window, 1, WINDOW_MAX)
         _check("window_qos2", window_qos2, 1, WINDOW_MAX)
@@ -81,6 +87,16 @@ class Engine:
         _check("reconnect_delay_ms_max", reconnect_delay_ms_max, reconnect_delay_ms_min, 1 << 29)
         _check("checkpoint_delay_ms", checkpoint_delay_ms, 0, 1 << 29)
         _check("segment_bytes_max", segment_bytes_max, SEGMENT_BYTES_MIN, 1 << 30)
+        _check("free_bytes_min", free_bytes_min, 0, 1 << 62)
+        if cache_messages_max:
+            _check("cache_messages_max", cache_messages_max, 1, 1 << 62)
+            # What may be in flight is never evicted, and after a power cut that is twice the window.
+            window = min(window, max(1, cache_messages_max // 4))
+            window_qos2 = min(window_qos2, window)
+        if cache_bytes_max:
+            _check("cache_bytes_max", cache_bytes_max, SEGMENTS_MIN * SEGMENT_BYTES_MIN, 1 << 62)
+            # Space comes back by whole segments: a cache that is one segment would be full for ever.
+            segment_bytes_max = min(segment_bytes_max, cache_bytes_max // SEGMENTS_MIN)
         self._store = store
         self._transport = transport
         self._listener = listener or Listener()
@@ -95,13 +111,26 @@ class Engine:
         cache_id = found.checkpoint.cache_id
         self.torn_bytes = found.torn_bytes
         self.journal = Journal(store, segment_bytes_max, cache_id)
-        self.journal.resume(found.end_seq, found.skipped, found.active_name, found.active_first, found.active_bytes)
+        self.journal.resume(
+            found.end_seq, found.skipped, found.active_name, found.active_first, found.active_bytes, found.held_bytes
+        )
         self.spool = Spool(self.journal, cache_id)
         if found.checkpoint.session_marker != session_marker:
             found.checkpoint.session_known = False
         self.delivery = Delivery(
             store, self.journal, found, self._listener, window, window_qos2, read_bytes, send_bytes
         )
+
+        if cache_bytes_max or cache_messages_max or free_bytes_min:
+            self.spool.room = Room(
+                store,
+                self.journal,
+                self.delivery.reader,
+                found.checkpoint,
+                cache_bytes_max,
+                cache_messages_max,
+                free_bytes_min,
+            )
 
         self.connections = 0  # that came up since the start
         self.down_reason = "not connected yet"
@@ -186,6 +215,25 @@ class Engine:
         """End the connection, or the attempt at one, and begin another at the next step: the broker is a new one."""
         self._end(now_ms, reason)
         self._retry_at = now_ms
+
+    def make_room(self, now_ms: int, count: int, frame_bytes: int) -> bool:
+        """Evict the oldest messages until ``count`` more, ``frame_bytes`` in all, have room; False if that cannot be.
+
+        None that is in flight is evicted, nor one that may be: after a power cut the next connection shows that.
+        """
+        messages, lacking_bytes = self.spool.lacks(count, frame_bytes)
+        if messages <= 0 and lacking_bytes <= 0:
+            return True
+        if self._disk_rests(now_ms):
+            return False
+        try:
+            self.delivery.evict(messages, lacking_bytes)
+        except OSError as failure:
+            self._disk_failed(now_ms, failure)
+            return False
+        self._reclaim(now_ms)
+        messages, lacking_bytes = self.spool.lacks(count, frame_bytes)
+        return messages <= 0 and lacking_bytes <= 0
 
     def fail(self, now_ms: int, reason: str, longest: bool = True) -> None:
         """Something in this program broke inside ``step``: begin again from the connection, after a delay."""

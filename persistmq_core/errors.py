@@ -15,6 +15,10 @@ class StoreError(OSError):
     """Storage failed. ``errno`` is the system's; what was stored before is whole; the message was not accepted."""
 
 
+class CacheFull(StoreError):
+    """A bound of the cache is reached: ``cache_bytes_max``, ``cache_messages_max`` or ``free_bytes_min``."""
+
+
 class FormatError(PersistError):
     """The cache was written by a newer disk version. It was left untouched."""
 

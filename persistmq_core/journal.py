@@ -33,6 +33,7 @@ class Journal:
         self.end_seq = 0  # records before it are durable
         self.active_seq = 0  # first sequence number of the segment that grows, 0 while there is none
         self.skipped = 0  # sequence numbers below end_seq that are no accepted message
+        self.appended_bytes = 0  # to all segments, since the cache was opened, and what was there
         self._store = store
         self._segment_bytes_max = segment_bytes_max
         self._cache_id = cache_id
@@ -41,8 +42,9 @@ class Journal:
         self._written = (0, 0)  # active_seq and skipped as they will be at commit
         self._litter = ""  # a new segment that failed and could not be removed
 
-    def resume(self, end_seq: int, skipped: int, name: str, first_seq: int, size: int) -> None:
+    def resume(self, end_seq: int, skipped: int, name: str, first_seq: int, size: int, held_bytes: int = 0) -> None:
         """Go on where recovery found the end. ``name`` is "" if the last segment must not grow."""
+        self.appended_bytes = held_bytes
         self.end_seq = end_seq
         self.skipped = skipped
         self._name = name
@@ -56,14 +58,16 @@ class Journal:
         On OSError the segment is sealed and nothing of it counts.
         """
         self._discard(self._litter)
-        grown = self._bytes + len(frames) + sum([len(frame) for frame in more])
+        added = len(frames) + sum([len(frame) for frame in more])
+        grown = self._bytes + added
         if self._name and (grown <= self._segment_bytes_max or self._bytes == HEADER_BYTES):
             name = self._name
         else:
             # Numbers of an aborted batch are never used again (its frames may be in the sealed segment).
             name = segment_name(first_seq, self._cache_id)
             frames = encode_header(first_seq, self.skipped + first_seq - self.end_seq, self._cache_id) + frames
-            grown += HEADER_BYTES - self._bytes
+            added += HEADER_BYTES
+            grown = added
         active, self._name = self._name, ""  # sealed, unless all goes well: also if a signal ends this half way
         if name != active:
             self._litter = name
@@ -75,6 +79,8 @@ class Journal:
         except OSError:
             try:
                 self._discard(self._litter)
+                if not self._litter and name == active:
+                    self.appended_bytes += self._store.size(name) - self._bytes
             except OSError:
                 pass  # and again before the next one is made
             raise
@@ -83,6 +89,7 @@ class Journal:
             self._written = (first_seq, self.skipped + first_seq - self.end_seq)
         self._name = name
         self._bytes = grown
+        self.appended_bytes += added
 
     def seal(self) -> None:
         """What comes next begins a new segment."""
@@ -108,6 +115,7 @@ class JournalReader:
         self.gap_end = 0  # after GAP: the next number that can be read
         self.gap_skipped = 0  # skipped numbers below gap_end, as the journal counts them
         self.damaged_bytes = 0  # found since the start
+        self.reclaimed_bytes = 0  # of the segments that were removed since the start
         self._store = store
         self._cache_id = cache_id
         self._read_bytes = read_bytes
@@ -227,26 +235,58 @@ class JournalReader:
         if first_seq not in self._unreadable:
             self._unreadable.append(first_seq)
 
-    def reclaim(self, durable_cursor: int) -> None:
-        """Remove the segments that are wholly behind the durable cursor; those with damage go to quarantine."""
-        while len(self._segments) > 1 and self._segments[1][0] <= durable_cursor:
-            first_seq, name = self._segments[0]
-            try:
-                if name.endswith(".bad") or first_seq in self._noted:
-                    quarantine(self._store, name)
-                else:
-                    self._store.remove(name)
-            except OSError:
-                self._look_again()
-                raise
-            self._segments.pop(0)
-            self._noted.pop(first_seq, None)
-            if first_seq in self._unreadable:
-                self._unreadable.remove(first_seq)
+    def reclaim(self, durable_cursor: int, first_seq: int = 0, end_seq: int = 0) -> None:
+        """Remove the segments that are wholly behind the durable cursor, or between the other two numbers.
+
+        Those with damage go to quarantine.
+        """
+        if end_seq > durable_cursor and not self._segments:
+            self._list()
+        index = 0
+        while index + 1 < len(self._segments):
+            first, next_first = self._segments[index][0], self._segments[index + 1][0]
+            if next_first <= durable_cursor or (first_seq <= first and next_first <= end_seq):
+                self._remove(index)
+            elif first >= end_seq:
+                break
+            else:
+                index += 1
+
+    def _remove(self, index: int) -> None:
+        first_seq, name = self._segments[index]
+        try:
+            size = self._store.size(name)
+            if name.endswith(".bad") or first_seq in self._noted:
+                quarantine(self._store, name)
+            else:
+                self._store.remove(name)
+        except OSError:
+            self._look_again()
+            raise
+        self.reclaimed_bytes += size
+        self._segments.pop(index)
+        self._noted.pop(first_seq, None)
+        if first_seq in self._unreadable:
+            self._unreadable.remove(first_seq)
+        if index == self._index:
+            self._reader = None
+        elif index < self._index:
             self._index -= 1
-            if self._index < 0:
-                self._index = 0
-                self._reader = None
+
+    def sealed(self, seq: int, active_seq: int) -> "list[tuple[int, int, int, int]]":
+        """The segments from the one with ``seq`` on that do not grow: (first number, end, next first number, bytes).
+
+        Numbers from the end to the next first one were skipped. Raises OSError.
+        """
+        self._list()
+        found = []
+        for index in range(len(self._segments) - 1):
+            first_seq, name = self._segments[index]
+            next_first = self._segments[index + 1][0]
+            if next_first <= seq or first_seq == active_seq:
+                continue
+            found.append((first_seq, self._end_of(index), next_first, self._store.size(name)))
+        return found
 
     def _list(self) -> None:
         found = []
@@ -288,14 +328,16 @@ class JournalReader:
             self._list()
         if self._reader is None or self._index + 1 >= len(self._segments):
             return
-        first_seq = self._segments[self._index][0]
-        limit = self._segments[self._index + 1][0]
-        head = self._header(self._index)
-        next_head = self._header(self._index + 1)
-        if head is not None and next_head is not None:
-            limit = max(first_seq, limit - max(0, next_head[1] - head[1]))
-        self._limit = limit
+        self._limit = self._end_of(self._index)
         self._mark_damaged()
+
+    def _end_of(self, index: int) -> int:
+        """The first number that does not count in a segment that no longer grows."""
+        first_seq, next_first = self._segments[index][0], self._segments[index + 1][0]
+        head, next_head = self._header(index), self._header(index + 1)
+        if head is None or next_head is None:
+            return next_first
+        return max(first_seq, next_first - max(0, next_head[1] - head[1]))
 
     def _note_damage(self, count: int) -> None:
         """``count`` bytes of the segment being read are damaged, those already noted included."""

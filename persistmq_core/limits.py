@@ -32,6 +32,7 @@ WINDOW_QOS2_DEFAULT = const(20)
 DISK_VERSION = const(1)
 SEGMENT_BYTES_MAX = const(1 << 20)  # a start scans one segment: 1 MiB is some 10 ms on a gateway
 SEGMENT_BYTES_MIN = const(1 << 10)
+SEGMENTS_MIN = const(4)  # that a cache with a bound of bytes has, at least
 BATCH_BYTES_MAX = const(1 << 18)  # one group of staged records: bounds the RAM of the publishing side
 READ_BYTES = const(1 << 16)  # one read of the journal; 64 KiB keeps a 100 B message below 0.1 syscalls
 SEND_BYTES = const(1 << 16)  # one send: about what a socket buffer takes at once

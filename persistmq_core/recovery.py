@@ -37,6 +37,7 @@ class Recovered:
         self.active_first = 0
         self.active_bytes = 0
         self.torn_bytes = 0  # a last write that power cut short, left where it is
+        self.held_bytes = 0  # of all segments
 
 
 def recover(store: Store, span: int, random: Random, read_bytes: int = READ_BYTES) -> Recovered:
@@ -54,6 +55,7 @@ def recover(store: Store, span: int, random: Random, read_bytes: int = READ_BYTE
     segments = _adopt(store, files, state.cache_id)
     segments = _without_litter(store, segments, state.cache_id, read_bytes)
     found = Recovered(state)
+    found.held_bytes = sum([max(0, _size(store, name)) for _, _, name in segments])
     reader = _last(store, segments, state.cache_id, read_bytes)
     if unknown and segments:
         # Every message the journal holds is sent again: duplicates are possible, a loss is not. What was reclaimed
@@ -248,10 +250,18 @@ def _skipped_before_first(segments: "list[tuple[int, int, str]]") -> int:
 def _settle_reclaimed(state: Checkpoint, first_seq: int, skipped: int) -> None:
     # The newest checkpoint is lost and the one before lags behind a reclaim: what was removed had been acknowledged.
     gone = first_seq - state.cursor
+    evicted = max(0, min(first_seq, state.evicted_end) - max(state.cursor, state.evicted_first))
     for index in range(min(gone, len(state.places))):
-        if state.places[index] in (PLACE_DONE, checkpoints.PLACE_ORPHAN):
+        seq = state.cursor + index
+        settled = state.places[index] in (PLACE_DONE, checkpoints.PLACE_ORPHAN)
+        if settled and not state.evicted_first <= seq < state.evicted_end:
             gone -= 1  # in its account already
-    newly_skipped = min(gone, max(0, skipped - state.skipped))
+    gone -= evicted
+    newly_skipped = max(0, skipped - state.skipped)
+    of_evicted = min(evicted, state.evicted_skipped, newly_skipped)
+    state.evicted_skipped -= of_evicted
+    state.skipped += of_evicted
+    newly_skipped = min(gone, newly_skipped - of_evicted)
     state.skipped += newly_skipped
     state.delivered += gone - newly_skipped
     shift = min(first_seq - state.cursor, len(state.places))
@@ -286,6 +296,7 @@ def _keep_clear_of_the_wire(store: Store, found: Recovered, tail_bytes: int) -> 
     for index in range(span):
         if state.places[index] != PLACE_WAITING and found.end_seq <= state.cursor + index < target:
             fresh -= 1  # settled, or with a state of its own: a message, and counted as one
+    fresh -= max(0, min(target, state.evicted_end) - max(found.end_seq, state.evicted_first))
     found.skipped = max(found.skipped, state.skipped) + fresh
     found.end_seq = target
     found.active_name = ""

@@ -8,7 +8,8 @@ and syncs it. Only that is slow: a port with threads calls ``stage``, ``take`` a
 from .errors import StoreError
 from .journal import Journal
 from .limits import PUBLISH_OVERHEAD_BYTES, REMAINING_LENGTH_MAX, TOPIC_BYTES_MAX
-from .record import encode
+from .record import FRAME_HEADER_BYTES, encode
+from .room import Room
 
 
 def check_topic(topic: str) -> bytes:
@@ -99,10 +100,12 @@ class Spool:
 
     def __init__(self, journal: Journal, cache_id: int) -> None:
         self.staged_bytes = 0  # about: a signal may come between
+        self.room: Room | None = None  # asked before anything is staged, if the cache has bounds
         self.first_seq = journal.end_seq  # of the first message that is staged, or of the next one
         self._journal = journal
         self._cache_id = cache_id
         self._frames: list[bytes] = []
+        self._written_bytes = 0  # of the group that is being written
 
     @property
     def next_seq(self) -> int:
@@ -110,23 +113,43 @@ class Spool:
         return self.first_seq + len(self._frames)
 
     def stage(self, topic: str, payload: "object", qos: int, retain: bool, accepted_ms: int) -> int:
-        """Check and frame one message; returns its sequence number. Raises ValueError or TypeError: nothing is kept.
+        """Check and frame one message; returns its sequence number. Nothing is kept if it raises ValueError,
+        TypeError or CacheFull.
 
         ``accepted_ms``: Unix time in milliseconds, 0 where no clock is valid.
         """
         topic_bytes, payload_bytes = check_message(topic, payload, qos)
+        if self.room is not None:
+            self._check_room(self.room, 1, FRAME_HEADER_BYTES + len(topic_bytes) + len(payload_bytes))
         return self._add(topic_bytes, payload_bytes, qos, retain, accepted_ms)
 
     def stage_all(self, messages: "list[tuple[str, object, int, bool]]", accepted_ms: int) -> int:
         """Check and frame them all: (topic, payload, qos, retain). Returns the sequence number of the first.
 
-        Raises ValueError or TypeError for the first that cannot be: then none is kept.
+        Raises ValueError or TypeError for the first that cannot be, CacheFull: then none is kept.
         """
         checked = [check_message(topic, payload, qos) + (qos, retain) for topic, payload, qos, retain in messages]
+        if self.room is not None:
+            frame_bytes = sum([FRAME_HEADER_BYTES + len(each[0]) + len(each[1]) for each in checked])
+            self._check_room(self.room, len(checked), frame_bytes)
         first_seq = self.next_seq
         for topic_bytes, payload_bytes, qos, retain in checked:
             self._add(topic_bytes, payload_bytes, qos, retain, accepted_ms)
         return first_seq
+
+    def frame_bytes(self, messages: "list[tuple[str, object, int, bool]]") -> int:
+        """Bytes of these messages in the journal. Raises ValueError or TypeError."""
+        checked = [check_message(topic, payload, qos) for topic, payload, qos, _ in messages]
+        return sum([FRAME_HEADER_BYTES + len(each[0]) + len(each[1]) for each in checked])
+
+    def lacks(self, count: int, frame_bytes: int) -> "tuple[int, int]":
+        """How many messages and bytes stand in the way of so many more."""
+        if self.room is None:
+            return 0, 0
+        return self.room.lacks(count, frame_bytes, self.next_seq, self.staged_bytes + self._written_bytes)
+
+    def _check_room(self, room: Room, count: int, frame_bytes: int) -> None:
+        room.check(count, frame_bytes, self.next_seq, self.staged_bytes + self._written_bytes)
 
     def _add(
         self, topic: bytes, payload: "bytes | bytearray | memoryview", qos: int, retain: bool, accepted_ms: int
@@ -144,6 +167,7 @@ class Spool:
         group = Group(self._journal, self._frames, self.first_seq)
         self.first_seq = group.end_seq
         self._frames = []
+        self._written_bytes = self.staged_bytes
         self.staged_bytes = 0
         return group
 
@@ -154,6 +178,7 @@ class Spool:
 
     def finish(self, group: Group) -> None:
         """After ``write``: commit what is durable. The numbers of a group that failed are never used again (law 4)."""
+        self._written_bytes = 0
         if group.stored:
             self._journal.commit(group.end_seq)
 

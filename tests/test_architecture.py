@@ -30,10 +30,12 @@ RANKS = {
     "dead_letters": 4,
     "packets": 4,
     "recovery": 4,
-    "spool": 4,
+    "room": 4,
     "window": 4,
-    "delivery": 5,
-    "engine": 6,
+    "eviction": 5,
+    "spool": 5,
+    "delivery": 6,
+    "engine": 7,
 }
 # Nothing happens in these that a test could look at.
 WITHOUT_TESTS = {"__init__", "contracts", "errors", "limits"}

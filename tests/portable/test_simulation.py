@@ -57,5 +57,11 @@ class SimulationTest(unittest.TestCase):
     def test_no_law_is_broken_by_brokers_that_refuse_fall_over_and_are_no_mosquitto(self):
         self.assertGreater(self.programs("kinds refuse poison link crash"), 2 * PROGRAMS)
 
+    def test_no_law_is_broken_by_bounds_of_the_cache(self):
+        self.assertEqual(self.programs("full link"), PROGRAMS)
+
+    def test_no_law_is_broken_by_bounds_of_the_cache_when_all_else_breaks(self):
+        self.assertGreater(self.programs("crash disk link broker full"), 2 * PROGRAMS)
+
     def test_no_law_is_broken_by_damage(self):
         self.assertGreater(self.programs("damage crash link"), 2 * PROGRAMS)

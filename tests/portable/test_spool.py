@@ -81,6 +81,15 @@ class SpoolTest(unittest.TestCase):
         self.spool.finish(group)
         return group
 
+    def test_many_are_staged_all_or_none(self):
+        self.stage()
+        for wrong, error in ((("#", b"", 1, False), ValueError), (("t", [], 1, False), TypeError)):
+            self.assertRaises(error, self.spool.stage_all, [("t", b"a", 1, False), wrong], 0)
+        self.assertEqual(self.spool.next_seq, 2)
+        self.assertEqual(self.spool.stage_all([("t", b"a", 1, False), ("u", b"b", 2, True)], 0), 2)
+        self.assertEqual(self.spool.next_seq, 4)
+        self.assertEqual(self.spool.frame_bytes([("t", b"abc", 1, False), ("uv", b"", 0, False)]), 28 + 26)
+
     def test_staging_touches_no_storage(self):
         self.stage()
         self.assertEqual((self.store.steps, self.journal.end_seq, self.spool.accepted()), (0, 1, 0))

@@ -57,6 +57,8 @@ def _nothing_is_lost(world: "object", counts: "dict", parked: "dict") -> None:
         message = world.messages[number]
         if message.qos == 0 or message.payload in counts or message.payload in parked:
             continue
+        if message.payload in world.evicted:
+            continue
         if message.payload not in world.excused and message.payload not in world.damaged:
             raise LawBroken("lost: %r at QoS %d" % (message.payload, message.qos))
 
@@ -86,6 +88,10 @@ def _accounts(world: "object", counts: "dict", parked: "dict") -> None:
     for payload in parked:
         if payload in counts and world.laws.times_sent.get(payload, 0) < 2 and not world.laws.checkpoint_damaged:
             raise LawBroken("2: %r was delivered and parked" % payload)
+    if accounts["evicted"] != len(world.evicted) and not world.laws.checkpoint_damaged:
+        raise LawBroken("2: %d evicted, %d such messages" % (accounts["evicted"], len(world.evicted)))
+    if [payload for payload in world.evicted if payload in counts] and not may_repeat(world):
+        raise LawBroken("2: an evicted message was delivered")
     unconfirmed = [message for message in world.messages if message.qos == 0 and message.payload not in counts]
     possible = len(counts) + len(unconfirmed) + len(world.excused) + len(world.damaged)
     if accounts["delivered"] > possible and not world.laws.checkpoint_damaged:
@@ -93,8 +99,8 @@ def _accounts(world: "object", counts: "dict", parked: "dict") -> None:
 
 
 def _nothing_unread_is_deleted(world: "object") -> None:
-    """Law 6: what did not read is moved aside, with all its bytes."""
-    if not world.marks:
+    """Law 6: what did not read is moved aside, with all its bytes; what is evicted goes without being read."""
+    if not world.marks or world.evicted:
         return
     files = [bytes(world.disk.content(name)) for name in world.disk.names("")]
     for mark in world.marks:

@@ -207,6 +207,8 @@ class Laws:
             if first_seq in there or index + 1 == len(self._segments):
                 continue
             end_seq = self._segments[index + 1][0]
+            if state is not None and state.evicted_first <= first_seq and end_seq <= state.evicted_end:
+                continue
             if state is None or state.cursor < end_seq:
                 raise LawBroken("5: segment %d is gone, the checkpoint says %r" % (first_seq, state and state.cursor))
         self._segments = now

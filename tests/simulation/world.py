@@ -2,7 +2,7 @@
 
 from persistmq_core.contracts import Listener
 from persistmq_core.engine import Engine
-from persistmq_core.errors import StoreError
+from persistmq_core.errors import CacheFull, StoreError
 from persistmq_core.limits import READS_BEFORE_DAMAGED
 from tests.support.link import ModelTransport
 from tests.support.model_broker import ModelBroker
@@ -32,6 +32,9 @@ SETTINGS = {
     "receive_maximum": 65535,
     "denies_session": False,
     "loses_above_max": False,
+    "cache_messages_max": 0,
+    "cache_bytes_max": 0,
+    "evicts": False,  # the oldest messages when the cache is full, instead of refusing new ones
 }
 
 
@@ -56,6 +59,8 @@ class Ear(Listener):
 
     def dropped(self, seq: int, account: str, reason_code: int) -> None:
         self.world.laws.told(seq, account)
+        if account == "evicted":
+            self.world.evicts(seq)
         if account == "damaged" and self.world.read_faults >= READS_BEFORE_DAMAGED:
             self.world.given_up(seq)
 
@@ -89,6 +94,8 @@ class World:
         self.kept_numbers = []
         self.excused = set()  # payloads that the protocol itself may lose
         self.damaged = set()  # payloads whose stored bytes were damaged
+        self.planned = []  # runs of numbers that the last eviction was about
+        self.evicted = set()  # payloads that were given up for newer ones
         self.unordered = False  # the broker kept an answer back, or sent a message away for later
         self.refusals = False  # the broker refused something
         self.read_faults = 0  # so many reads were made to fail
@@ -139,12 +146,21 @@ class World:
                 read_bytes=chosen["read_bytes"],
                 session_marker=7,
                 trust_lost_session=chosen["trust"],
+                cache_messages_max=chosen["cache_messages_max"],
+                cache_bytes_max=chosen["cache_bytes_max"],
             )
         except (OSError, ValueError, TypeError, LookupError, ArithmeticError) as error:
             raise LawBroken("6: it does not start: %r" % error)  # noqa: B904 - MicroPython chains no exceptions
         finally:
             self.disk.reads = None
         self.laws.started(reads)
+        # Power may fail between the checkpoint and the telling.
+        state = self.engine.delivery.checkpoint
+        for begin, end in self.planned:
+            for seq in range(max(begin, state.evicted_first), min(end, state.evicted_end)):
+                self.evicts(seq)
+        self.planned = []
+        self.engine.delivery._eviction.plan = self.plan(self.engine.delivery._eviction.plan)
 
     def die(self, arriving: "int | None" = None) -> None:
         """The process is gone, with all that it had in RAM; so many bytes on the way still reach the broker."""
@@ -160,10 +176,24 @@ class World:
     def stage(self, qos: int, retain: bool, size: int) -> None:
         number = len(self.messages)
         message = Message(number, qos, retain, size)
+        seq = self.accept(message)
+        if seq == 0:
+            return
         self.messages.append(message)
-        seq = self.engine.spool.stage(message.topic, message.payload, qos, retain, 0)
         self.laws.staged(seq, message.payload)
         self.staged.append(number)
+
+    def accept(self, message: Message) -> int:
+        """Its number, 0 if the cache is full."""
+        spool = self.engine.spool
+        for _ in range(2):
+            try:
+                return spool.stage(message.topic, message.payload, message.qos, message.retain, 0)
+            except CacheFull:
+                frame_bytes = spool.frame_bytes([(message.topic, message.payload, message.qos, message.retain)])
+                if not self.settings["evicts"] or not self.engine.make_room(self.now_ms, 1, frame_bytes):
+                    break
+        return 0
 
     def write(self, meanwhile: "tuple | None" = None) -> None:
         """Write one group, as a port does (``group_commit.py``). ``meanwhile``: a message staged while it syncs."""
@@ -185,6 +215,25 @@ class World:
         elif self.settings["keep_failed"]:
             group.error = None
             self.kept, self.kept_numbers = group, numbers
+
+    def plan(self, real: "object") -> "object":
+        """The engine's, with its result kept for the next start."""
+
+        def plan(*arguments: int) -> "list[tuple[int, int]]":
+            self.planned = real(*arguments)
+            return self.planned
+
+        return plan
+
+    def evicts(self, seq: int) -> None:
+        """The oldest message that was never sent made room."""
+        for message in reversed(self.messages):  # a number that was not stored may be another one's by now
+            if self.laws.seq_of(message.payload) == seq:
+                excused = self.laws.sessions_lost or self.laws.checkpoint_damaged or self.broker.denies_session
+                if self.laws.times_sent.get(message.payload) and not excused:
+                    raise LawBroken("2: %r was evicted after it was sent" % message.payload)
+                self.evicted.add(message.payload)
+                return
 
     def given_up(self, seq: int) -> None:
         """Its bytes did not read again and again: it counts as damaged, and the rest is delivered."""

@@ -1,0 +1,84 @@
+"""Giving up the oldest messages when the cache is full: a range of numbers behind the window that is settled at once.
+
+The accounts and the range are on storage before a file goes (law 5). The walk of the delivery passes the range when it
+comes there.
+"""
+
+from .checkpoint import Checkpoint
+from .journal import Journal, JournalReader
+from .window import SETTLE, Window
+
+
+class Eviction:
+    """The range is in the checkpoint: ``evicted_first``, ``evicted_end``, ``evicted_skipped``."""
+
+    def __init__(self, state: Checkpoint, window: Window, journal: Journal, reader: JournalReader) -> None:
+        self._state = state
+        self._window = window
+        self._journal = journal
+        self._reader = reader
+
+    def plan(self, sent_end: int, messages: int, wanted_bytes: int) -> "list[tuple[int, int]]":
+        """Extend the range until so many messages and bytes of files are free of it, as far as that goes.
+
+        ``sent_end``: numbers before it may have been sent. Returns the runs of messages that are evicted with it.
+        Raises OSError.
+        """
+        state = self._state
+        touched = max(self._window.end, state.evicted_end)
+        first = max(touched, sent_end)
+        if state.evicted_end > self._window.end and first > state.evicted_end:
+            return []  # a second range
+        journal = self._journal
+        runs = self._reader.sealed(first - 1, journal.active_seq)
+        runs.append((journal.active_seq, journal.end_seq, journal.end_seq, 0))
+        evicted: list[tuple[int, int]] = []
+        end = first
+        skipped = 0
+        for run_first, run_end, next_first, run_bytes in runs:
+            if messages <= 0 and wanted_bytes <= 0:
+                break
+            if run_first < first and run_end < first <= next_first:
+                # Numbers that never were a message: into the range with them, or they would be looked for in a file
+                # whose end is not known when the next one is gone.
+                first = end = max(touched, run_end)
+            begin = max(end, run_first)
+            stop = max(begin, run_end)
+            if wanted_bytes <= 0:
+                stop = min(stop, begin + messages)
+            elif not run_bytes:
+                break
+            if stop > begin:
+                evicted.append((begin, stop))
+            messages -= stop - begin
+            if stop < run_end:
+                end = stop
+                break
+            if run_first >= first:
+                wanted_bytes -= run_bytes
+            skipped += next_first - stop
+            end = next_first
+        if evicted:
+            if state.evicted_end == first:
+                first, skipped = state.evicted_first, skipped + state.evicted_skipped
+            state.evicted_first, state.evicted_end, state.evicted_skipped = first, end, skipped
+            state.evicted += sum([stop - begin for begin, stop in evicted])
+        return evicted
+
+    def covers(self, seq: int) -> bool:
+        """``seq`` was evicted, or is a number that never was a message, among such."""
+        return self._state.evicted_first <= seq < self._state.evicted_end
+
+    def passes(self, seq: int) -> int:
+        """The walk is at ``seq``, which is covered: settle what has a place in the window; where it goes on."""
+        state = self._state
+        window = self._window
+        state.skipped += state.evicted_skipped
+        state.evicted_skipped = 0
+        if window.cursor == seq and window.jump(state.evicted_end):
+            return state.evicted_end
+        while seq < state.evicted_end and window.has_room(seq):
+            window.move(seq, SETTLE)
+            seq += 1
+        window.advance()
+        return max(seq, window.cursor)
