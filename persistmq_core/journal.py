@@ -148,6 +148,16 @@ class JournalReader:
         The other arguments are the journal's. Numbers asked for must not fall without rewind(). Raises OSError; then it
         may be asked again.
         """
+        reader = self._reader
+        # Nearly always it follows what was read last: then nothing else needs to be looked at.
+        if (
+            reader is not None
+            and seq == reader.end_seq
+            and seq < end_seq
+            and (seq < self._limit or (self._limit == 0 and reader.first_seq == active_seq))
+            and reader.next_in_buffer()
+        ):
+            return MESSAGE
         self._giving_up = self.gives_up(seq)
         try:
             found = self._peek(seq, end_seq, active_seq, skipped)

@@ -14,7 +14,8 @@ FRAME_BYTES_MIN = const(25)  # a topic has one byte at least
 MARKER = b"\xd1\x5a"  # never zero, so preallocated or NUL-filled space is no frame
 
 _HEADER = "<2sBBIIHHI"  # marker, flags, zero, seq (low 32 bits), body bytes, topic bytes, time (high 16, low 32)
-_HEADER_CRC = "<2sBBIIHHII"
+_HEADER_CRC = "<IIIHHII"  # the first three in one number, and the CRC
+_MARKER_NUMBER = const(0x5AD1)
 _CRC_AT = const(20)
 _RETAIN = const(4)
 _FLAGS = const(7)
@@ -45,7 +46,9 @@ def encode(
         accepted_ms & 0xFFFFFFFF,
     )
     crc = crc32(payload, crc32(topic, crc32(head, cache_id)))
-    return b"".join((head, pack("<I", crc), topic, bytes(payload)))  # MicroPython joins only bytes
+    if type(payload) is not bytes:
+        payload = bytes(payload)  # MicroPython joins only bytes
+    return b"".join((head, pack("<I", crc), topic, payload))
 
 
 class Record:
@@ -71,10 +74,9 @@ class Record:
         if available < FRAME_HEADER_BYTES:
             known = min(available, 2)
             return INCOMPLETE if bytes(buffer[at : at + known]) == MARKER[:known] else NO_FRAME
-        marker, flags, zero, seq_low, body_bytes, topic_bytes, time_high, time_low, crc = unpack_from(
-            _HEADER_CRC, buffer, at
-        )
-        if marker != MARKER or flags & ~_FLAGS or flags & 3 == 3 or zero:
+        first, seq_low, body_bytes, topic_bytes, time_high, time_low, crc = unpack_from(_HEADER_CRC, buffer, at)
+        flags = first >> 16  # and the zero above them
+        if first & 0xFFFF != _MARKER_NUMBER or flags > _FLAGS or flags & 3 == 3:
             return NO_FRAME
         if not 0 < topic_bytes <= TOPIC_BYTES_MAX or not topic_bytes <= body_bytes <= REMAINING_LENGTH_MAX:
             return NO_FRAME

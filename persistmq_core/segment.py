@@ -124,6 +124,23 @@ class SegmentReader:
         self.tail_bytes = 0
         return RECORD
 
+    def next_in_buffer(self) -> bool:
+        """What ``next`` does nearly always: True if the next number's frame lies whole in the buffer."""
+        at = self.end_offset - self._start
+        have = self._filled - at
+        record = self._measured
+        self.record = None  # it is the one that is measured now
+        frame_bytes = record.measure(self._buffer, at, have) if at >= 0 and have >= FRAME_BYTES_MIN else NO_FRAME
+        seq = self.end_seq
+        if not 0 < frame_bytes <= have or record.seq != seq & 0xFFFFFFFF or not record.is_whole(self._cache_id):
+            return False
+        record.seq = seq
+        self.record = record
+        self.end_seq = seq + 1
+        self.end_offset += frame_bytes
+        self.tail_bytes = 0
+        return True
+
     def _have(self, offset: int, wanted: int) -> int:
         """Bring file bytes from ``offset`` into the buffer, ``wanted`` of them if there are; return how many it has."""
         have = self._start + self._filled - offset
