@@ -14,7 +14,7 @@ from .room import Room
 
 def check_topic(topic: str) -> bytes:
     """The bytes of a topic name (4.7), or ValueError/TypeError that names the value and the limit."""
-    if not isinstance(topic, str):
+    if type(topic) is not str and not isinstance(topic, str):  # isinstance costs a board as much as all the rest
         raise TypeError("topic must be a str, not %s" % type(topic).__name__)
     encoded = topic.encode()
     if not encoded:
@@ -40,7 +40,7 @@ def _check_characters(topic: str) -> None:
 
 def check_payload(payload: "object") -> "bytes | bytearray | memoryview":
     """The bytes of a payload, encoded as paho does: str as UTF-8, numbers as text, None as nothing."""
-    if isinstance(payload, (bytes, bytearray)):
+    if type(payload) is bytes or isinstance(payload, (bytes, bytearray)):
         return payload
     if isinstance(payload, memoryview):
         return bytes(payload)  # any shape or item size becomes plain bytes
@@ -57,7 +57,7 @@ def check_payload(payload: "object") -> "bytes | bytearray | memoryview":
 
 def check_message(topic: str, payload: "object", qos: int) -> "tuple[bytes, bytes | bytearray | memoryview]":
     """The bytes of topic and payload, or ValueError/TypeError that names the value and the limit."""
-    if not isinstance(qos, int) or isinstance(qos, bool) or not 0 <= qos <= 2:
+    if (type(qos) is not int and (not isinstance(qos, int) or isinstance(qos, bool))) or not 0 <= qos <= 2:
         raise ValueError("qos must be 0, 1 or 2, not %r" % (qos,))
     topic_bytes = check_topic(topic)
     payload_bytes = check_payload(payload)
@@ -121,20 +121,30 @@ class Spool:
         topic_bytes, payload_bytes = check_message(topic, payload, qos)
         if self.room is not None:
             self._check_room(self.room, 1, FRAME_HEADER_BYTES + len(topic_bytes) + len(payload_bytes))
-        return self._add(topic_bytes, payload_bytes, qos, retain, accepted_ms)
+        seq = self.first_seq + len(self._frames)
+        frame = encode(seq, topic_bytes, payload_bytes, qos, bool(retain), accepted_ms, self._cache_id)
+        self._frames.append(frame)  # which also takes the number: one step, whatever interrupts this
+        self.staged_bytes += len(frame)
+        return seq
 
     def stage_all(self, messages: "list[tuple[str, object, int, bool]]", accepted_ms: int) -> int:
         """Check and frame them all: (topic, payload, qos, retain). Returns the sequence number of the first.
 
         Raises ValueError or TypeError for the first that cannot be, CacheFull: then none is kept.
         """
-        checked = [check_message(topic, payload, qos) + (qos, retain) for topic, payload, qos, retain in messages]
+        seq = first_seq = self.next_seq
+        frames = []
+        staged_bytes = 0
+        for topic, payload, qos, retain in messages:
+            topic_bytes, payload_bytes = check_message(topic, payload, qos)
+            frame = encode(seq, topic_bytes, payload_bytes, qos, bool(retain), accepted_ms, self._cache_id)
+            frames.append(frame)
+            staged_bytes += len(frame)
+            seq += 1
         if self.room is not None:
-            frame_bytes = sum([FRAME_HEADER_BYTES + len(each[0]) + len(each[1]) for each in checked])
-            self._check_room(self.room, len(checked), frame_bytes)
-        first_seq = self.next_seq
-        for topic_bytes, payload_bytes, qos, retain in checked:
-            self._add(topic_bytes, payload_bytes, qos, retain, accepted_ms)
+            self._check_room(self.room, len(frames), staged_bytes)
+        self._frames.extend(frames)  # one step: without the memory for it none is kept
+        self.staged_bytes += staged_bytes
         return first_seq
 
     def frame_bytes(self, messages: "list[tuple[str, object, int, bool]]") -> int:
@@ -150,15 +160,6 @@ class Spool:
 
     def _check_room(self, room: Room, count: int, frame_bytes: int) -> None:
         room.check(count, frame_bytes, self.next_seq, self.staged_bytes + self._written_bytes)
-
-    def _add(
-        self, topic: bytes, payload: "bytes | bytearray | memoryview", qos: int, retain: bool, accepted_ms: int
-    ) -> int:
-        seq = self.first_seq + len(self._frames)
-        frame = encode(seq, topic, payload, qos, bool(retain), accepted_ms, self._cache_id)
-        self._frames.append(frame)  # which also takes the number: one step, whatever interrupts this
-        self.staged_bytes += len(frame)
-        return seq
 
     def take(self) -> "Group | None":
         """All that is staged, as the next group to write; None if there is nothing."""
