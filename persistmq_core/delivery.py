@@ -41,6 +41,9 @@ from .window import (
 )
 
 _NEGATIVE = const(0x80)  # 5.0, 2.4: reason codes from here on are failures
+_PUBLISH_BYTES_MAX = PUBLISH_OVERHEAD_BYTES + 5  # beside topic and payload; the fixed header has at most five bytes
+_PUBREL_IS_DUE = (RELEASED, ORPHAN)
+_BROKERS_TURN = (SENT_1, SENT_2, RELEASING, ORPHAN_RELEASING)
 # The broker may take it later: 0x91 packet identifier in use, 0x97 quota exceeded.
 _LATER = (0x91, 0x97)
 
@@ -129,41 +132,51 @@ class Delivery:
     # --- acknowledgements ---
 
     def acknowledge(self, came: bytes) -> int:
-        """Take whole acknowledgement packets. Raises ProtocolError.
+        """Take whole acknowledgement packets. Raises ProtocolError; what stands before the confusion counts.
 
         Returns the reason code if the broker asks to be left alone for a while, else 0.
         """
         later = 0
         window = self.window
         cursor = window.cursor
-        for kind, identifier, reason in packets.acknowledgements(came):
-            if identifier > PACKET_ID_SPAN:
-                self.strays += 1  # not ours: it must not pass for the one that is PACKET_ID_SPAN below
-                continue
-            seq = cursor + (identifier - 1 - cursor) % PACKET_ID_SPAN
-            before = window.state(seq)
-            if kind != packets.PUBCOMP and reason >= _NEGATIVE:
-                if reason in _LATER:
-                    later = reason
-                elif before == SENT_2 or (before == SENT_1 and kind == packets.PUBACK):
-                    self.refuse(seq, reason)
+        at = 0
+        size = len(came)
+        try:
+            while at < size:
+                kind, identifier, reason, at = packets.acknowledgement(came, at)
+                if identifier > PACKET_ID_SPAN:
+                    self.strays += 1  # not ours: it must not pass for the one that is PACKET_ID_SPAN below
+                    continue
+                seq = cursor + (identifier - 1 - cursor) % PACKET_ID_SPAN
+                if reason >= _NEGATIVE and kind != packets.PUBCOMP:
+                    before = window.state(seq)
+                    if reason in _LATER:
+                        later = reason
+                    elif before == SENT_2 or (before == SENT_1 and kind == packets.PUBACK):
+                        self.refuse(seq, reason)
+                    else:
+                        self.strays += 1  # of a message that is not on the wire
+                    continue
+                if kind == packets.PUBREC:
+                    self._received.append(seq)  # first: without memory for it, it must not be RECEIVED for ever
+                    new = window.move(seq, GOT_PUBREC)
+                    if new != RECEIVED:
+                        self._received.pop()
+                elif kind == packets.PUBACK:
+                    new = window.move(seq, GOT_PUBACK)
+                    if new == DONE:
+                        self._delivered(seq)
                 else:
-                    self.strays += 1  # of a message that is not on the wire
-                continue
-            if kind == packets.PUBREC:
-                self._received.append(seq)  # first: without memory for it, it must not be RECEIVED for ever
-                new = window.move(seq, GOT_PUBREC)
-                if new != RECEIVED:
-                    self._received.pop()
-            else:
-                # PUBCOMP with 0x92, packet identifier not found: the broker is done with it (5.0, 3.7.2.1).
-                new = window.move(seq, GOT_PUBACK if kind == packets.PUBACK else GOT_PUBCOMP)
-                if new == DONE and before != ORPHAN_RELEASING:
-                    self._delivered(seq)
-            if new == NO_CHANGE:
-                self.strays += 1
-        if window.advance():
-            self.unsaved = True
+                    # PUBCOMP with 0x92, packet identifier not found: the broker is done with it (5.0, 3.7.2.1).
+                    known = window.state(seq) != ORPHAN_RELEASING
+                    new = window.move(seq, GOT_PUBCOMP)
+                    if new == DONE and known:
+                        self._delivered(seq)
+                if new == NO_CHANGE:
+                    self.strays += 1
+        finally:
+            if window.advance():
+                self.unsaved = True
         return later
 
     def refuse(self, seq: int, reason_code: int) -> bool:
@@ -267,15 +280,17 @@ class Delivery:
 
     def awaits(self) -> bool:
         """True if it is the broker's turn for the oldest message."""
-        state = self.window.state(self.window.cursor)
-        return state in (SENT_1, SENT_2, RELEASING, ORPHAN_RELEASING)
+        return self.window.state(self.window.cursor) in _BROKERS_TURN
 
-    def oldest(self) -> "tuple[int, int]":
-        """The oldest unsettled number and its state: while this does not change, the broker is not answering."""
-        return self.window.cursor, self.window.state(self.window.cursor)
+    def oldest(self) -> int:
+        """The oldest unsettled number and its state, as one number: while it is the same the broker does not answer."""
+        cursor = self.window.cursor
+        return cursor << 4 | self.window.state(cursor)
 
     def taken(self) -> None:
         """The transport has taken all that ``fill`` gave."""
+        if not self._handed:
+            return
         for seq in self._handed:
             self.window.move(seq, TAKEN)
             self._delivered(seq)
@@ -288,39 +303,42 @@ class Delivery:
         ``publish``: False sends only what ends handshakes that were begun.
         """
         window = self.window
-        for seq in self._release:
-            window.move(seq, SEND_PUBREL)
-            packets.pubrel(out, packets.packet_id(seq))
-        self._release = []
+        if self._release:
+            for seq in self._release:
+                window.move(seq, SEND_PUBREL)
+                packets.pubrel(out, packets.packet_id(seq))
+            self._release = []
+        journal = self._journal
         mqtt5 = transport.protocol == 5
+        qos_max = transport.qos_max
+        body_bytes_max = transport.packet_bytes_max - _PUBLISH_BYTES_MAX
         in_flight = window.in_flight()
         unreleased = window.unreleased()
         unreleased_max = min(self.limit_qos2, in_flight_max)
         while len(out) < self._send_bytes:
             seq = self._next
-            if (seq >= self._journal.end_seq and seq >= window.end) or seq >= window.cursor + window.span:
+            if seq >= window.cursor + window.span:
                 break
-            state = window.state(seq)
-            if state in (RELEASED, ORPHAN):
-                if self.under_way() - window.count(RELEASED) >= in_flight_max:
-                    break
-                in_flight += state == RELEASED
-                window.move(seq, SEND_PUBREL)
-                packets.pubrel(out, packets.packet_id(seq))
-            elif state == WAITING:
+            state = WAITING
+            if seq < window.end:
+                state = window.state(seq)
+            elif seq >= journal.end_seq:
+                break
+            if state == WAITING:
                 if not publish or in_flight >= in_flight_max:
                     break
                 if seq < self.checkpoint.evicted_end and self._eviction.covers(seq):
                     self._next = self._eviction.passes(seq)
                     self.unsaved = True
                     continue
-                if self.reader.gives_up(seq):
+                reader = self.reader
+                if reader.gives_up(seq):
                     self.save()  # on a device that is gone altogether this raises, and nothing is given up
-                found = self._peek(self.reader, seq)
+                found = reader.peek(seq, journal.end_seq, journal.active_seq, journal.skipped)
                 if found == GAP:
                     self._settle_gap(seq)
                     continue
-                record = self.reader.record
+                record = reader.record
                 if found != MESSAGE or record is None:
                     break
                 if seq >= self._sent_bound:
@@ -331,9 +349,13 @@ class Delivery:
                 # 3.1.1 looks like any PUBACK, and throws it away.
                 if qos and unreleased >= unreleased_max:
                     break
-                reason = _cannot_send(record, transport)
-                if reason:
-                    self.refuse(seq, reason)
+                topic = record.topic
+                payload = record.payload
+                retain = record.retain
+                if qos > qos_max or len(topic) + len(payload) > body_bytes_max or (
+                    retain and not transport.retain_available
+                ):
+                    self.refuse(seq, _cannot_send(record, transport))
                 else:
                     window.move(seq, SEND_0 + qos)
                     if seq >= self._sent_end:
@@ -342,17 +364,16 @@ class Delivery:
                         self._handed.append(seq)
                     else:
                         in_flight += 1
-                        unreleased += qos == 2
-                    packets.publish(
-                        out,
-                        record.topic,
-                        record.payload,
-                        qos,
-                        record.retain,
-                        qos > 0 and seq < self._dup_end,
-                        packets.packet_id(seq),
-                        mqtt5,
-                    )
+                        if qos == 2:
+                            unreleased += 1
+                    dup = qos > 0 and seq < self._dup_end
+                    packets.publish(out, topic, payload, qos, retain, dup, packets.packet_id(seq), mqtt5)
+            elif state in _PUBREL_IS_DUE:
+                if self.under_way() - window.count(RELEASED) >= in_flight_max:
+                    break
+                in_flight += state == RELEASED
+                window.move(seq, SEND_PUBREL)
+                packets.pubrel(out, packets.packet_id(seq))
             self._next = seq + 1
 
     def _settle_gap(self, seq: int) -> None:
@@ -396,12 +417,9 @@ class Delivery:
 
 
 def _cannot_send(record: Record, transport: Transport) -> int:
-    """A reason code if the broker announced that it will not take this message, else 0."""
+    """The reason code for a message that the broker announced not to take."""
     if record.qos > transport.qos_max:
         return QOS_NOT_SUPPORTED
     if record.retain and not transport.retain_available:
         return RETAIN_NOT_SUPPORTED
-    # The fixed header has at most five bytes.
-    if len(record.topic) + len(record.payload) + PUBLISH_OVERHEAD_BYTES + 5 > transport.packet_bytes_max:
-        return PACKET_TOO_LARGE
-    return 0
+    return PACKET_TOO_LARGE

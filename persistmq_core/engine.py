@@ -141,9 +141,11 @@ class Engine:
         self._opened_at = 0
         self._wiping = False  # this connection is only there to make the broker forget an old session
         self._wiped = False
-        self._out = bytearray()
+        self._buffer = bytearray()  # filled again and again: it keeps its room
+        self._out = self._nothing = bytearray()  # what is being sent: the buffer, or nothing
         self._out_at = 0  # how much of it the transport has taken
-        self._oldest = (0, 0)
+        self._send_bytes = send_bytes
+        self._oldest = 0
         self._oldest_since = 0
         self._unsaved_since = -1
         self._store_retry_at = 0
@@ -324,7 +326,7 @@ class Engine:
             self._listener.disconnected(reason)
 
     def _end_delivery(self) -> None:
-        self._out = bytearray()
+        self._out = self._nothing
         self._out_at = 0
         self.delivery.end_connection()
 
@@ -340,7 +342,7 @@ class Engine:
             self._probing = self._drops >= DROPS_BEFORE_PROBING
             self._probes = 0
             return
-        seq = self.delivery.oldest()[0]
+        seq = self.delivery.window.cursor
         self._probes = self._probes + 1 if seq == self._probed else 1
         self._probed = seq
         # A broker that ends every connection has nothing against this message: each parking without an answer between
@@ -381,7 +383,10 @@ class Engine:
         limit = 1 if self._probing else self.delivery.limit
         if self._transport.protocol == 5:
             limit = min(limit, self._transport.receive_maximum)
-        out = bytearray()
+        out = self._buffer
+        if len(out) > 2 * self._send_bytes:
+            out = self._buffer = bytearray()  # the room of one large message is not kept
+        out[:] = b""
         try:
             self.delivery.fill(out, self._transport, limit, not self.draining)
             self.store_error = ""
@@ -403,7 +408,7 @@ class Engine:
                 return False
             self._out_at += taken
             self._oldest_since = now_ms
-        self._out = bytearray()
+        self._out = self._nothing
         self._out_at = 0
         self.delivery.taken()
         return True

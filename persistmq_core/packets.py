@@ -3,7 +3,7 @@
 Each port's transport cuts the incoming stream with ``split`` and keeps the acknowledgements for the core.
 """
 
-from struct import pack, unpack_from
+from struct import pack
 
 from .errors import ProtocolError
 from .limits import PACKET_ID_SPAN
@@ -14,6 +14,7 @@ PUBREC = 0x50
 PUBREL = 0x62  # 3.6.1: reserved bits 0010
 PUBCOMP = 0x70
 
+_ACKNOWLEDGEMENTS = (PUBACK, PUBREC, PUBCOMP)
 _DUP = 0x08
 _RETAIN = 0x01
 
@@ -100,33 +101,29 @@ def split(buffer: "bytes | bytearray | memoryview", start: int = 0) -> "tuple[in
 
 def is_acknowledgement(first_byte: int) -> bool:
     """PUBACK, PUBREC or PUBCOMP: what ``Transport.receive`` hands to the core if the identifier is ours."""
-    return first_byte & 0xF0 in (PUBACK, PUBREC, PUBCOMP)
+    return first_byte & 0xF0 in _ACKNOWLEDGEMENTS
 
 
-def acknowledgements(buffer: "bytes | bytearray | memoryview") -> "list[tuple[int, int, int]]":
-    """Decode whole acknowledgement packets: a list of (kind, identifier, reason code). 3.1.1 has reason code 0.
+def acknowledgement(buffer: "bytes | bytearray | memoryview", start: int) -> "tuple[int, int, int, int]":
+    """Decode the acknowledgement at ``start``: (kind, identifier, reason code, where it ends). 3.1.1 has reason code 0.
 
     Raises ProtocolError on anything else, so that a confused stream ends the connection instead of a message.
     """
-    found = []
-    start = 0
-    size = len(buffer)
-    while start < size:
-        # The common form of both versions, four bytes, without the general splitter: this is the hot path.
-        if start + 4 <= size and buffer[start + 1] == 2:
-            kind, _, identifier = unpack_from(">BBH", buffer, start)
-            reason = 0
-            start += 4
-        else:
-            whole = split(buffer, start)
-            if whole is None:
-                raise ProtocolError("an incomplete acknowledgement")
-            kind, body, start = whole
-            if start - body < 2:
-                raise ProtocolError("an acknowledgement without packet identifier")
-            identifier = buffer[body] << 8 | buffer[body + 1]
-            reason = buffer[body + 2] if start - body > 2 else 0
-        if kind not in (PUBACK, PUBREC, PUBCOMP) or identifier == 0:
-            raise ProtocolError("not an acknowledgement: first byte %d, identifier %d" % (kind, identifier))
-        found.append((kind, identifier, reason))
-    return found
+    end = start + 4
+    reason = 0
+    # The common form of both versions, four bytes, without the general splitter: this is the hot path.
+    if end <= len(buffer) and buffer[start + 1] == 2:
+        kind = buffer[start]
+        identifier = buffer[start + 2] << 8 | buffer[start + 3]
+    else:
+        whole = split(buffer, start)
+        if whole is None:
+            raise ProtocolError("an incomplete acknowledgement")
+        kind, body, end = whole
+        if end - body < 2:
+            raise ProtocolError("an acknowledgement without packet identifier")
+        identifier = buffer[body] << 8 | buffer[body + 1]
+        reason = buffer[body + 2] if end - body > 2 else 0
+    if kind not in _ACKNOWLEDGEMENTS or identifier == 0:
+        raise ProtocolError("not an acknowledgement: first byte %d, identifier %d" % (kind, identifier))
+    return kind, identifier, reason, end

@@ -1,5 +1,7 @@
 """What a broker may send after CONNACK, right and wrong, and a second, plain reader of it to compare with."""
 
+from collections.abc import Iterator
+
 from tests.support.rng import Rng
 
 PUBACK, PUBREC, PUBCOMP = 0x40, 0x50, 0x70
@@ -34,9 +36,8 @@ def stream(rng: Rng, identifiers: int = 20, mqtt5: bool = False) -> bytes:
     return bytes(out)
 
 
-def read(content: bytes) -> "list[Acknowledgement]":
-    """All of ``content`` as acknowledgements, by the letter of 2.2.3 and 3.4. Raises NotMqtt."""
-    found = []
+def read(content: bytes) -> "Iterator[Acknowledgement]":
+    """What ``content`` acknowledges, by the letter of 2.2.3 and 3.4. Raises NotMqtt where it acknowledges nothing."""
     rest = content
     while rest:
         length, used = 0, 0
@@ -51,6 +52,5 @@ def read(content: bytes) -> "list[Acknowledgement]":
         body = rest[1 + used : 1 + used + length]
         if len(body) < length or rest[0] not in KINDS or length < 2 or body[:2] == b"\0\0":
             raise NotMqtt("no whole acknowledgement")
-        found.append((rest[0], int.from_bytes(body[:2], "big"), body[2] if length > 2 else 0))
+        yield rest[0], int.from_bytes(body[:2], "big"), body[2] if length > 2 else 0
         rest = rest[1 + used + length :]
-    return found

@@ -97,7 +97,7 @@ def is_answer_to_nobody(content: bytes) -> bool:
     for start in range(len(content)):
         for end in range(start + 4, min(len(content), start + 12) + 1):
             try:
-                found = read(content[start:end])
+                found = list(read(content[start:end]))
             except NotMqtt:
                 continue
             if any(identifier < _IDENTIFIERS_MIN for _, identifier, _ in found):

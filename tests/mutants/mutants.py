@@ -42,8 +42,9 @@ MUTANTS = (
     Mutant("skipped-is-lost", 2, "delivery.py", "        lost = unsettled + beyond - skipped  #",
            "        lost, skipped = unsettled + beyond, 0  #", "disk",
            "Numbers that were never given to a message count as damaged ones."),
-    Mutant("counted-twice", 2, "delivery.py", "                    self._received.pop()\n",
-           "                    self._received.pop()\n                self.checkpoint.delivered += new == RECEIVED\n",
+    Mutant("counted-twice", 2, "delivery.py", "                        self._received.pop()\n",
+           "                        self._received.pop()\n"
+           "                    self.checkpoint.delivered += new == RECEIVED\n",
            "",
            "PUBREC already counts as delivered, and PUBCOMP again."),
     Mutant("letter-unwritten", 2, "delivery.py",
@@ -54,9 +55,9 @@ MUTANTS = (
            "            state.evicted += end - max(first, evicted[0][0])\n", "disk full",
            "Numbers that were skipped among evicted ones count as messages."),
     # 3. PUBREC is on storage before its PUBREL is sent.
-    Mutant("pubrel-at-once", 3, "delivery.py", "                    self._received.pop()\n",
-           "                    self._received.pop()\n                self.window.move(seq, STORED)\n"
-           "                self._release.append(seq)\n", "",
+    Mutant("pubrel-at-once", 3, "delivery.py", "                        self._received.pop()\n",
+           "                        self._received.pop()\n                    self.window.move(seq, STORED)\n"
+           "                    self._release.append(seq)\n", "",
            "PUBREL answers PUBREC at once, as most clients do."),
     Mutant("received-unsaved", 3, "window.py", "    PLACE_RELEASED, PLACE_RELEASED, PLACE_RELEASED,",
            "    PLACE_WAITING, PLACE_RELEASED, PLACE_RELEASED,", "",
@@ -124,8 +125,8 @@ MUTANTS = (
            "        self.window.move_all(LOSE)\n", "link", "After a reconnect the walk goes on where it was."),
     Mutant("no-dup", 9, "delivery.py", "qos > 0 and seq < self._dup_end", "False", "link",
            "A message is sent again without DUP."),
-    Mutant("pubrel-reversed", 9, "delivery.py", "        for seq in self._release:\n",
-           "        for seq in reversed(self._release):\n", "", "PUBRELs go out in the wrong order."),
+    Mutant("pubrel-reversed", 9, "delivery.py", "            for seq in self._release:\n",
+           "            for seq in reversed(self._release):\n", "", "PUBRELs go out in the wrong order."),
     Mutant("receive-maximum", 9, "engine.py", "limit = min(limit, self._transport.receive_maximum)",
            "limit = min(limit, 65535)", "", "More is in flight than the broker announced."),
     Mutant("window-qos2", 9, "delivery.py", "unreleased_max = min(self.limit_qos2, in_flight_max)",

@@ -5,6 +5,7 @@ import unittest
 from persistmq_core import packets
 from persistmq_core.contracts import CONNECTING, DOWN, UP
 from tests.support import mqtt_wire as wire
+from tests.support.acknowledgements import acknowledgements
 from tests.support.link import ModelTransport
 from tests.support.model_broker import ModelBroker
 from tests.support.rng import Rng
@@ -34,7 +35,7 @@ class LinkTestCase(unittest.TestCase):
         return self.link.send(memoryview(view))
 
     def acks(self):
-        return packets.acknowledgements(self.link.receive())
+        return acknowledgements(self.link.receive())
 
 
 class ConnectionTest(LinkTestCase):

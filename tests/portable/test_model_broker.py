@@ -4,6 +4,7 @@ import unittest
 
 from persistmq_core import packets
 from tests.support import mqtt_wire as wire
+from tests.support.acknowledgements import acknowledgements
 from tests.support.model_broker import ModelBroker
 
 
@@ -29,7 +30,7 @@ class BrokerTestCase(unittest.TestCase):
         return connection
 
     def acks(self, out):
-        return packets.acknowledgements(out)
+        return acknowledgements(out)
 
     def violation(self, words):
         """Exactly one violation, and it says this."""

@@ -5,10 +5,11 @@ import unittest
 from persistmq_core import packets
 from persistmq_core.errors import ProtocolError
 from tests.support import mqtt_wire as wire
+from tests.support.acknowledgements import acknowledgements
 
 
 def acknowledged(content):
-    return packets.acknowledgements(content)
+    return acknowledgements(content)
 
 
 class PacketIdTest(unittest.TestCase):

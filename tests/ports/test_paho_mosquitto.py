@@ -13,6 +13,7 @@ from persistmq.transport import PahoTransport
 
 from persistmq_core import packets
 from persistmq_core.contracts import DOWN, UP
+from tests.support.acknowledgements import acknowledgements
 from tests.support.mosquitto import HOST, Mosquitto, free_port
 from tests.support.scripted_broker import until
 
@@ -95,7 +96,7 @@ class Sender:
     def turn(self) -> None:
         assert self.transport.state() == UP, self.transport.reason
         self.rest = self.rest[self.transport.send(self.rest) :]
-        self.acknowledged += packets.acknowledgements(self.transport.receive())
+        self.acknowledged += acknowledgements(self.transport.receive())
 
     def run(self, acknowledgements: int) -> None:
         deadline = time.monotonic() + 20

@@ -8,6 +8,7 @@ from persistmq.transport import PahoTransport
 
 from persistmq_core import packets
 from persistmq_core.contracts import DOWN, UP
+from tests.support.acknowledgements import acknowledgements
 from tests.support.scripted_broker import CONNACK, ScriptedBroker, connected, is_down, opened, publish_packet, until
 
 
@@ -34,7 +35,7 @@ def test_acknowledgements_with_reason_codes_stay_whole(transport_v5: PahoTranspo
     stream = b"\x40\x03\x00\x01\x97" + b"\x40\x02\x00\x02" + b"\x50\x04\x00\x03\x87\x00" + b"\x40\x02\xea\x61"
     peer.send(stream)
     assert until(transport_v5, transport_v5.receive) == stream[:-4]  # the last one is paho's
-    assert packets.acknowledgements(stream[:-4]) == [(0x40, 1, 0x97), (0x40, 2, 0), (0x50, 3, 0x87)]
+    assert acknowledgements(stream[:-4]) == [(0x40, 1, 0x97), (0x40, 2, 0), (0x50, 3, 0x87)]
 
 
 @pytest.mark.parametrize(

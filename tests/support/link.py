@@ -17,6 +17,7 @@ from persistmq_core.errors import ProtocolError
 from persistmq_core.limits import CONNECT_TIMEOUT_MS, PACKET_ID_SPAN
 
 from . import mqtt_wire as wire
+from .acknowledgements import acknowledgements
 from .pipe import Pipe
 
 
@@ -102,7 +103,7 @@ class ModelTransport(Transport):
         count = len(self._acks) if self.acks_per_receive is None else self.acks_per_receive
         for packet in self._acks[:count]:
             found += packet
-            for acknowledgement in packets.acknowledgements(packet):
+            for acknowledgement in acknowledgements(packet):
                 self._connection.client_received(*acknowledgement)
         self._acks = self._acks[count:]
         return found
