@@ -265,11 +265,9 @@ class Delivery:
         if seq <= self._fetched_seq:
             self._fetcher.rewind()
         self._fetched_seq = seq
-        return self._fetcher.record if self._peek(self._fetcher, seq) == MESSAGE else None
-
-    def _peek(self, reader: JournalReader, seq: int) -> int:
         journal = self._journal
-        return reader.peek(seq, journal.end_seq, journal.active_seq, journal.skipped)
+        found = self._fetcher.peek(seq, journal.end_seq, journal.active_seq, journal.skipped)
+        return self._fetcher.record if found == MESSAGE else None
 
     # --- sending ---
 

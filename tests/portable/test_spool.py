@@ -121,6 +121,27 @@ class SpoolTest(unittest.TestCase):
                 (topic.encode(), bytes(payload or b""), qos, retain, accepted_ms),
             )
 
+    def test_many_at_once_are_one_group_in_their_order(self):
+        self.stage()
+        self.assertEqual(self.spool.stage_all([("a", b"one", 0, False), ("b", bytearray(b"two"), 2, 1)], 9), 2)
+        self.assertEqual((self.spool.next_seq, self.spool.stage_all([], 0)), (4, 4))
+        group = self.write()
+        self.assertEqual((group.first_seq, group.end_seq), (1, 4))
+        reader = SegmentReader(self.store, self.store.list("journal")[0], 1, CACHE_ID)
+        found = []
+        while reader.next() == RECORD:
+            record = reader.record
+            found.append((record.seq, bytes(record.payload), record.qos, record.retain, record.accepted_ms))
+        self.assertEqual(found[1:], [(2, b"one", 0, False, 9), (3, b"two", 2, True, 9)])
+
+    def test_many_of_which_one_is_wrong_are_none(self):
+        self.stage()
+        staged_bytes = self.spool.staged_bytes
+        for wrong, error in ((("a", [], 0, False), TypeError), (("#", b"", 0, False), ValueError)):
+            with self.assertRaises(error):
+                self.spool.stage_all([("a", b"", 0, False), wrong], 0)
+        self.assertEqual((self.spool.next_seq, self.spool.staged_bytes), (2, staged_bytes))
+
     def test_a_payload_that_changes_after_publishing_changes_nothing(self):
         payload = bytearray(b"before")
         self.stage(payload)
