@@ -74,10 +74,25 @@ def test_a_flash_that_is_full(board: Board, library: Path, tmp_path: Path, broke
     assert len(accepted(more)) == 10, "there is room again"
 
 
-@pytest.mark.parametrize("free_bytes_max", [4000, 8000])
+@pytest.mark.parametrize("payload_bytes", [20, 90])
+def test_a_full_flash_refuses_and_drains_without_a_restart(
+    board: Board, broker: Mosquitto, receiver: Receiver, payload_bytes: int
+) -> None:
+    board.heap = "160k"  # a full flash has some thirty files, whose names are listed
+    found = figures(board.run("full_job", port=broker.port, payload_bytes=payload_bytes))
+    assert found["waiting"] == found["stored"] > 1000
+    assert found["staged"] == 0
+    assert found["drained"], found
+    assert found["drained_again"], found
+    assert found["after"]["delivered"] == found["after"]["accepted"] == found["stored"] + 50
+    assert len(receiver.wait(found["stored"] + 50)) == found["stored"] + 50
+
+
+@pytest.mark.parametrize("free_bytes_max", [5000, 8000])
 def test_a_heap_so_small_that_memory_errors_come(
     board: Board, broker: Mosquitto, receiver: Receiver, free_bytes_max: int
 ) -> None:
+    board.heap = "160k"  # of which the job eats all but so much
     output = board.run("hungry_job", port=broker.port, count=150, free_bytes_max=free_bytes_max)
     stored = accepted(output)
     assert "refused" in output

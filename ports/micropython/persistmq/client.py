@@ -194,12 +194,14 @@ class PersistClient(Outcomes):
     def get_status(self) -> "dict[str, object]":
         """Where things stand, in the words of the CPython port."""
         engine = self._engine
+        spool = engine.spool
+        kept = self._kept
         status = engine.accounts()
         status.update({
             "connected": engine.online(),
             "last_mid": self.last_mid,
             "cached_items": status["waiting"],
-            "staged": engine.spool.next_seq - engine.journal.end_seq,
+            "staged": spool.next_seq - spool.first_seq + (kept.end_seq - kept.first_seq if kept else 0),
             "in_flight": engine.delivery.under_way() if engine.online() else 0,
             "repeated": engine.delivery.checkpoint.repeated,
             "connections": engine.connections,

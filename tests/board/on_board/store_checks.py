@@ -77,6 +77,8 @@ except OSError as failure:
     assert failure.errno == 28
 size = store.size("journal/big")
 assert size % 1000 == 0
+assert store.free_bytes() == 0, store.free_bytes()
+store.replace("checkpoint.0", b"c" * 94)  # there is room for that
 store.remove("journal/big")
 store.append("journal/z", b"room again")
 store.sync("journal/z")
