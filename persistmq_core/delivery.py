@@ -7,7 +7,6 @@ from . import checkpoint as checkpoints
 from . import packets
 from .contracts import Listener, Store, Transport
 from .dead_letters import PACKET_TOO_LARGE, QOS_NOT_SUPPORTED, RETAIN_NOT_SUPPORTED, park
-from .eviction import Eviction
 from .journal import GAP, MESSAGE, Journal, JournalReader
 from .limits import PACKET_ID_SPAN, PUBLISH_OVERHEAD_BYTES, SEND_BYTES, const
 from .record import Record
@@ -40,8 +39,15 @@ from .window import (
     Window,
 )
 
+TYPE_CHECKING = False  # no module "typing" on a board
+if TYPE_CHECKING:
+    from .eviction import Eviction
+
+_EXPIRED_MAX = const(1000)  # at once: then something else may have its turn
 _NEGATIVE = const(0x80)  # 5.0, 2.4: reason codes from here on are failures
-_PUBLISH_BYTES_MAX = PUBLISH_OVERHEAD_BYTES + 5  # beside topic and payload; the fixed header has at most five bytes
+_EXPIRY_BYTES = const(5)
+# Beside topic, payload and expiry; the fixed header has at most five bytes.
+_PUBLISH_BYTES_MAX = PUBLISH_OVERHEAD_BYTES - _EXPIRY_BYTES + 5
 _PUBREL_IS_DUE = (RELEASED, ORPHAN)
 _BROKERS_TURN = (SENT_1, SENT_2, RELEASING, ORPHAN_RELEASING)
 # The broker may take it later: 0x91 packet identifier in use, 0x97 quota exceeded.
@@ -72,13 +78,14 @@ class Delivery:
         self.reader = JournalReader(store, found.checkpoint.cache_id, read_bytes)
         self._fetcher = JournalReader(store, found.checkpoint.cache_id, read_bytes)  # away from the walk
         self._fetched_seq = 0
-        self._eviction = Eviction(self.checkpoint, self.window, journal, self.reader)
         self._connected = False
         self._store = store
         self._journal = journal
         self._listener = listener
         self._send_bytes = send_bytes
         self._durable_cursor = 0
+        self._boot_seq = found.end_seq  # the first number of this start
+        self._boot_ms = 0
         self._next = self.window.cursor  # the walk: everything before it is sent in this connection, or settled
         # After a restart nobody knows what was sent, but nothing beyond the bound was, and nothing that is new.
         self._sent_bound = found.checkpoint.sent_bound
@@ -88,6 +95,7 @@ class Delivery:
         self._received: list[int] = []  # PUBREC came, not on storage yet, in order of arrival
         self._release: list[int] = []  # on storage, PUBREL to be sent, in that order (4.6)
         self._handed: list[int] = []  # QoS 0 in the bytes that the transport is taking
+        self._expired: list[int] = []  # settled, and that is not on storage yet
         self._refused: list[tuple[int, int]] = []  # (seq, reason), to be parked
 
     # --- the connection began or ended ---
@@ -124,6 +132,10 @@ class Delivery:
         self._release = []
         self._handed = []
         self.reader.rewind()
+
+    def begin(self, now_ms: int) -> None:
+        """The first step: messages of unknown age are as old as this start, at least."""
+        self._boot_ms = now_ms
 
     def progress(self) -> int:
         """A number that grows whenever a message is settled or a segment is freed."""
@@ -197,8 +209,8 @@ class Delivery:
     # --- storage ---
 
     def must_save(self) -> bool:
-        """Something waits for a checkpoint: a PUBREL, a dead letter, or numbers beyond the bound."""
-        return bool(self._received or self._refused or self._bound_reached)
+        """Something waits for a checkpoint: a PUBREL, a dead letter, what expired, or numbers beyond the bound."""
+        return bool(self._received or self._refused or self._expired or self._bound_reached)
 
     def save(self) -> None:
         """Park what was refused, then make cursor, window and accounts durable. Raises OSError."""
@@ -218,6 +230,9 @@ class Delivery:
         self._sent_bound = state.sent_bound
         self._bound_reached = False
         self.unsaved = False
+        for seq in self._expired:
+            self._listener.dropped(seq, "expired", 0)
+        self._expired = []
         for seq in self._received:
             self.window.move(seq, STORED)
             if seq < self._next:
@@ -228,7 +243,7 @@ class Delivery:
         """Give up the oldest that were never sent: so many messages, or files of so many bytes, as far as that goes."""
         state = self.checkpoint
         before = state.evicted_first, state.evicted_end, state.evicted_skipped, state.evicted
-        evicted = self._eviction.plan(self._sent_end, messages, wanted_bytes)
+        evicted = self._eviction().plan(self._sent_end, messages, wanted_bytes)
         if not evicted:
             return
         try:
@@ -239,6 +254,11 @@ class Delivery:
         for begin, end in evicted:
             for seq in range(begin, end):
                 self._listener.dropped(seq, "evicted", 0)
+
+    def _eviction(self) -> "Eviction":
+        from .eviction import Eviction  # noqa: PLC0415 - only here: a board without bounds has no room for it
+
+        return Eviction(self.checkpoint, self.window, self._journal, self.reader)
 
     def reclaim(self) -> None:
         """Free the segments behind the cursor that is on storage (law 5), and those that were evicted."""
@@ -295,10 +315,12 @@ class Delivery:
         self._handed = []
         self.window.advance()
 
-    def fill(self, out: bytearray, transport: Transport, in_flight_max: int, publish: bool) -> None:
+    def fill(
+        self, out: bytearray, transport: Transport, in_flight_max: int, publish: bool, now_ms: int, unix_ms: int
+    ) -> None:
         """Put what may be sent now into ``out``: PUBRELs first, then the walk. Raises OSError.
 
-        ``publish``: False sends only what ends handshakes that were begun.
+        ``publish``: False sends only what ends handshakes that were begun. ``unix_ms``: 0 without a valid clock.
         """
         window = self.window
         if self._release:
@@ -313,7 +335,8 @@ class Delivery:
         in_flight = window.in_flight()
         unreleased = window.unreleased()
         unreleased_max = min(self.limit_qos2, in_flight_max)
-        while len(out) < self._send_bytes:
+        expires_s = 0
+        while len(out) < self._send_bytes and len(self._expired) < _EXPIRED_MAX:
             seq = self._next
             if seq >= window.cursor + window.span:
                 break
@@ -325,8 +348,8 @@ class Delivery:
             if state == WAITING:
                 if not publish or in_flight >= in_flight_max:
                     break
-                if seq < self.checkpoint.evicted_end and self._eviction.covers(seq):
-                    self._next = self._eviction.passes(seq)
+                if seq < self.checkpoint.evicted_end and self._eviction().covers(seq):
+                    self._next = self._eviction().passes(seq)
                     self.unsaved = True
                     continue
                 reader = self.reader
@@ -339,9 +362,20 @@ class Delivery:
                 record = reader.record
                 if found != MESSAGE or record is None:
                     break
+                if record.expires_s:
+                    age_ms = record.age_ms(now_ms, unix_ms, self._boot_ms, self._boot_seq)
+                    expires_s = (record.expires_s * 1000 - age_ms + 999) // 1000
+                    if expires_s <= 0 and seq >= self._dup_end:  # what may be in flight is brought to its end
+                        self._expire(seq)
+                        continue
+                    expires_s = max(1, expires_s)
+                else:
+                    expires_s = 0
                 if seq >= self._sent_bound:
                     self._bound_reached = True
                     break
+                if self._expired:
+                    break  # to be saved first, or a restart with another clock might send it behind this one
                 qos = record.qos
                 # QoS 1 waits as well: while so many are unreleased Mosquitto answers it with "quota exceeded", which in
                 # 3.1.1 looks like any PUBACK, and throws it away.
@@ -350,9 +384,8 @@ class Delivery:
                 topic = record.topic
                 payload = record.payload
                 retain = record.retain
-                if qos > qos_max or len(topic) + len(payload) > body_bytes_max or (
-                    retain and not transport.retain_available
-                ):
+                body_bytes = len(topic) + len(payload) + (_EXPIRY_BYTES if expires_s else 0)
+                if qos > qos_max or body_bytes > body_bytes_max or (retain and not transport.retain_available):
                     self.refuse(seq, _cannot_send(record, transport))
                 else:
                     window.move(seq, SEND_0 + qos)
@@ -365,7 +398,7 @@ class Delivery:
                         if qos == 2:
                             unreleased += 1
                     dup = qos > 0 and seq < self._dup_end
-                    packets.publish(out, topic, payload, qos, retain, dup, packets.packet_id(seq), mqtt5)
+                    packets.publish(out, topic, payload, qos, retain, dup, packets.packet_id(seq), mqtt5, expires_s)
             elif state in _PUBREL_IS_DUE:
                 if self.under_way() - window.count(RELEASED) >= in_flight_max:
                     break
@@ -373,6 +406,13 @@ class Delivery:
                 window.move(seq, SEND_PUBREL)
                 packets.pubrel(out, packets.packet_id(seq))
             self._next = seq + 1
+
+    def _expire(self, seq: int) -> None:
+        self.window.move(seq, SETTLE)
+        self.window.advance()
+        self._next = seq + 1
+        self.checkpoint.expired += 1
+        self._expired.append(seq)
 
     def _settle_gap(self, seq: int) -> None:
         """Numbers from ``seq`` on have no record: lost ones, then skipped ones. As many as the window has room for."""

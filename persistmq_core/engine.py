@@ -31,7 +31,6 @@ from .limits import (
     const,
 )
 from .recovery import recover
-from .room import Room
 from .spool import Spool
 
 # Phases of the connection.
@@ -122,6 +121,8 @@ class Engine:
         )
 
         if cache_bytes_max or cache_messages_max or free_bytes_min:
+            from .room import Room  # noqa: PLC0415 - only here: a board without bounds has no room for it
+
             self.spool.room = Room(
                 store,
                 self.journal,
@@ -148,6 +149,8 @@ class Engine:
         self._oldest = 0
         self._oldest_since = 0
         self._unsaved_since = -1
+        self._unix_ms = 0
+        self._has_begun = False
         self._store_retry_at = 0
         self._sent = False  # something was sent in this connection
         self._answered = False  # and something acknowledged
@@ -160,8 +163,15 @@ class Engine:
 
     # --- for the port ---
 
-    def step(self, now_ms: int) -> int:
-        """Do what is due; returns for how many milliseconds nothing is, unless bytes come or something is published."""
+    def step(self, now_ms: int, unix_ms: int = 0) -> int:
+        """Do what is due; returns for how many milliseconds nothing is, unless bytes come or something is published.
+
+        ``now_ms`` never goes back; ``unix_ms`` is the time of day, 0 where no clock is valid: for messages that expire.
+        """
+        self._unix_ms = unix_ms
+        if not self._has_begun:
+            self._has_begun = True
+            self.delivery.begin(now_ms)
         state = self._transport.state()
         if self._phase == _ONLINE:
             self._receive(now_ms)
@@ -218,12 +228,12 @@ class Engine:
         self._end(now_ms, reason)
         self._retry_at = now_ms
 
-    def make_room(self, now_ms: int, count: int, frame_bytes: int) -> bool:
-        """Evict the oldest messages until ``count`` more, ``frame_bytes`` in all, have room; False if that cannot be.
+    def make_room(self, now_ms: int, count: int, wanted_bytes: int) -> bool:
+        """Evict the oldest messages until ``count`` more, ``wanted_bytes`` in all, have room; False if that cannot be.
 
         None that is in flight is evicted, nor one that may be: after a power cut the next connection shows that.
         """
-        messages, lacking_bytes = self.spool.lacks(count, frame_bytes)
+        messages, lacking_bytes = self.spool.lacks(count, wanted_bytes)
         if messages <= 0 and lacking_bytes <= 0:
             return True
         if self._disk_rests(now_ms):
@@ -234,7 +244,7 @@ class Engine:
             self._disk_failed(now_ms, failure)
             return False
         self._reclaim(now_ms)
-        messages, lacking_bytes = self.spool.lacks(count, frame_bytes)
+        messages, lacking_bytes = self.spool.lacks(count, wanted_bytes)
         return messages <= 0 and lacking_bytes <= 0
 
     def fail(self, now_ms: int, reason: str, longest: bool = True) -> None:
@@ -387,14 +397,17 @@ class Engine:
         if len(out) > 2 * self._send_bytes:
             out = self._buffer = bytearray()  # the room of one large message is not kept
         out[:] = b""
+        settled = self.delivery.progress()
         try:
-            self.delivery.fill(out, self._transport, limit, not self.draining)
+            self.delivery.fill(out, self._transport, limit, not self.draining, now_ms, self._unix_ms)
             self.store_error = ""
         except OSError as failure:
             self._disk_failed(now_ms, failure)  # what stands in out is marked as sent, so it goes out
         if not out:
-            # Nothing could be sent before a save: at once, for it may be long until something else happens.
-            return self.delivery.must_save() and not self._disk_rests(now_ms)
+            # Nothing could be sent before a save: at once, for it may be long until something else happens. Or all that
+            # was read was too old, and there may be more.
+            more = self.delivery.must_save() or self.delivery.progress() != settled
+            return more and not self._disk_rests(now_ms)
         self._sent = True
         self._out = out
         self._out_at = 0

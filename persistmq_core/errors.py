@@ -16,7 +16,13 @@ class StoreError(OSError):
 
 
 class CacheFull(StoreError):
-    """A bound of the cache is reached: ``cache_bytes_max``, ``cache_messages_max`` or ``free_bytes_min``."""
+    """A bound of the cache is reached: ``cache_bytes_max``, ``cache_messages_max`` or ``free_bytes_min``.
+
+    ``count`` messages, ``wanted_bytes`` in all, had no room.
+    """
+
+    count = 0
+    wanted_bytes = 0
 
 
 class FormatError(PersistError):

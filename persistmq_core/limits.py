@@ -12,8 +12,8 @@ except ImportError:
 # --- MQTT (sections of the 3.1.1 / 5.0 standards) ---
 TOPIC_BYTES_MAX = const(65535)  # 1.5.3 / 1.5.4: UTF-8 strings have a 16-bit length
 REMAINING_LENGTH_MAX = const(268435455)  # 2.2.3 / 2.1.4: four bytes of seven bits
-# Fixed part of a PUBLISH beside topic and payload: topic length 2, identifier 2, MQTT 5 property length 1.
-PUBLISH_OVERHEAD_BYTES = const(5)
+# Fixed part of a PUBLISH beside topic and payload: topic length 2, identifier 2, MQTT 5 property length 1 and expiry 5.
+PUBLISH_OVERHEAD_BYTES = const(10)
 RECEIVE_MAXIMUM_DEFAULT = const(65535)  # 5.0, 3.2.2.3.3: what an absent property means
 
 # --- sequence numbers and packet identifiers (law 4) ---
@@ -43,6 +43,8 @@ CONNECT_TIMEOUT_MS = const(30000)  # TCP, TLS and CONNACK together, on a 2G link
 RECONNECT_DELAY_MS_MIN = const(1000)  # paho's first delay
 RECONNECT_DELAY_MS_MAX = const(120000)  # paho's longest delay
 CHECKPOINT_DELAY_MS = const(1000)  # how long an acknowledgement that may be lazy waits to be stored
+CLOCK_VALID_MS = const(1 << 40)  # November 2004: a clock that says less was never set
+EXPIRES_S_MAX = const(0xFFFFFFFF)  # 5.0, 3.3.2.3.3: four bytes
 STORE_RETRY_MS = const(1000)  # after a disk error, before the delivering side tries again
 
 # --- storage that does not read ---

@@ -17,6 +17,7 @@ PUBCOMP = 0x70
 _ACKNOWLEDGEMENTS = (PUBACK, PUBREC, PUBCOMP)
 _DUP = 0x08
 _RETAIN = 0x01
+_MESSAGE_EXPIRY = 0x02
 
 
 def packet_id(seq: int) -> int:
@@ -45,14 +46,15 @@ def publish(
     dup: bool,
     identifier: int,
     mqtt5: bool,
+    expires_s: int = 0,
 ) -> None:
-    """Append one PUBLISH (3.3) to ``out``."""
+    """Append one PUBLISH (3.3) to ``out``. ``expires_s``: in MQTT 5 the broker drops it after that (3.3.2.3.3)."""
     topic_bytes = len(topic)
     length = 2 + topic_bytes + len(payload)
     if qos:
         length += 2
     if mqtt5:
-        length += 1
+        length += 6 if expires_s else 1
     first = PUBLISH | (_DUP if dup else 0) | qos << 1 | (_RETAIN if retain else 0)
     if length < 128:
         out += pack(">BBH", first, length, topic_bytes)
@@ -64,7 +66,10 @@ def publish(
     if qos:
         out += pack(">H", identifier)
     if mqtt5:
-        out.append(0)  # 3.3.2.3: no properties
+        if expires_s:
+            out += pack(">BBI", 5, _MESSAGE_EXPIRY, expires_s)
+        else:
+            out.append(0)  # 3.3.2.3: no properties
     out += payload
 
 

@@ -7,7 +7,7 @@ frame that stands inside a payload (somebody published a journal) or comes from 
 from binascii import crc32
 from struct import pack, unpack_from
 
-from .limits import REMAINING_LENGTH_MAX, TOPIC_BYTES_MAX, const
+from .limits import CLOCK_VALID_MS, REMAINING_LENGTH_MAX, const
 
 FRAME_HEADER_BYTES = const(24)
 FRAME_BYTES_MIN = const(25)  # a topic has one byte at least
@@ -18,7 +18,9 @@ _HEADER_CRC = "<IIIHHII"  # the first three in one number, and the CRC
 _MARKER_NUMBER = const(0x5AD1)
 _CRC_AT = const(20)
 _RETAIN = const(4)
-_FLAGS = const(7)
+_EXPIRES = const(8)
+_FLAGS = const(15)
+_EXPIRES_BYTES = const(4)  # seconds, between header and topic, where the flag is set
 
 INCOMPLETE = const(0)
 NO_FRAME = const(-1)
@@ -32,23 +34,34 @@ def encode(
     retain: bool,
     accepted_ms: int,
     cache_id: int,
+    expires_s: int = 0,
 ) -> bytes:
-    """Frame one message. ``accepted_ms``: Unix time in milliseconds, 0 where no clock was valid."""
+    """Frame one message.
+
+    ``accepted_ms``: Unix time in milliseconds, or, where no clock was valid, the milliseconds since the device started.
+    ``expires_s``: not to be sent when it is older than that; 0: never too old.
+    """
+    extra = pack("<I", expires_s) if expires_s else b""
     head = pack(
         _HEADER,
         MARKER,
-        qos | (_RETAIN if retain else 0),
+        qos | (_RETAIN if retain else 0) | (_EXPIRES if expires_s else 0),
         0,
         seq & 0xFFFFFFFF,
-        len(topic) + len(payload),
+        len(extra) + len(topic) + len(payload),
         len(topic),
         accepted_ms >> 32 & 0xFFFF,
         accepted_ms & 0xFFFFFFFF,
     )
-    crc = crc32(payload, crc32(topic, crc32(head, cache_id)))
+    crc = crc32(payload, crc32(topic, crc32(extra, crc32(head, cache_id))))
     if type(payload) is not bytes:
         payload = bytes(payload)  # MicroPython joins only bytes
-    return b"".join((head, pack("<I", crc), topic, payload))
+    return b"".join((head, pack("<I", crc), extra, topic, payload))
+
+
+def frame_bytes(topic: bytes, payload: "bytes | bytearray | memoryview", expires_s: int) -> int:
+    """What ``encode`` will make of it."""
+    return FRAME_HEADER_BYTES + (_EXPIRES_BYTES if expires_s else 0) + len(topic) + len(payload)
 
 
 class Record:
@@ -58,12 +71,14 @@ class Record:
         self.seq = 0  # the low 32 bits of it, until whoever knows the rest has set it
         self.qos = 0
         self.retain = False
-        self.accepted_ms = 0
+        self.accepted_ms = 0  # less than CLOCK_VALID_MS: since the device started
+        self.expires_s = 0
         self.topic = self.payload = memoryview(b"")
         self._buffer = self.topic
         self._at = 0
         self._frame_bytes = 0
         self._topic_bytes = 0
+        self._extra_bytes = 0
         self._crc = 0
 
     def measure(self, buffer: memoryview, at: int, available: int) -> int:
@@ -78,7 +93,8 @@ class Record:
         flags = first >> 16  # and the zero above them
         if first & 0xFFFF != _MARKER_NUMBER or flags > _FLAGS or flags & 3 == 3:
             return NO_FRAME
-        if not 0 < topic_bytes <= TOPIC_BYTES_MAX or not topic_bytes <= body_bytes <= REMAINING_LENGTH_MAX:
+        extra_bytes = _EXPIRES_BYTES if flags & _EXPIRES else 0
+        if not topic_bytes or not topic_bytes + extra_bytes <= body_bytes <= REMAINING_LENGTH_MAX:
             return NO_FRAME
         self.seq = seq_low
         self.qos = flags & 3
@@ -87,6 +103,7 @@ class Record:
         self._buffer = buffer
         self._at = at
         self._topic_bytes = topic_bytes
+        self._extra_bytes = extra_bytes
         self._crc = crc
         self._frame_bytes = frame_bytes = FRAME_HEADER_BYTES + int(body_bytes)
         return frame_bytes
@@ -97,9 +114,26 @@ class Record:
         at = self._at
         body = buffer[at + FRAME_HEADER_BYTES : at + self._frame_bytes]
         crc = crc32(body, crc32(buffer[at : at + _CRC_AT], cache_id))
+        if self._extra_bytes:
+            self.expires_s = unpack_from("<I", body)[0]
+            body = body[_EXPIRES_BYTES:]
+        else:
+            self.expires_s = 0
         self.topic = body[: self._topic_bytes]
         self.payload = body[self._topic_bytes :]
         return crc == self._crc
+
+    def age_ms(self, now_ms: int, unix_ms: int, boot_ms: int, boot_seq: int) -> int:
+        """How old it is, at least. ``boot_ms``, ``boot_seq``: when this start was, and the first number it gave.
+
+        Without a clock, then or now, that is the time since it was accepted in this start, or since this start.
+        """
+        accepted_ms = self.accepted_ms
+        if accepted_ms >= CLOCK_VALID_MS and unix_ms >= CLOCK_VALID_MS:
+            return max(0, unix_ms - accepted_ms)
+        if accepted_ms < CLOCK_VALID_MS and self.seq >= boot_seq:
+            return max(0, now_ms - accepted_ms)
+        return now_ms - boot_ms
 
     @property
     def frame(self) -> memoryview:

@@ -32,7 +32,7 @@ class Recovered:
     def __init__(self, state: Checkpoint) -> None:
         self.checkpoint = state
         self.end_seq = state.cursor  # the next number to give
-        self.skipped = state.skipped  # numbers below end_seq that are no accepted message
+        self.skipped = state.skipped + state.evicted_skipped  # numbers below end_seq that are no accepted message
         self.active_name = ""  # the segment that may go on growing, "" if a new one must begin
         self.active_first = 0
         self.active_bytes = 0
@@ -50,6 +50,9 @@ def recover(store: Store, span: int, random: Random, read_bytes: int = READ_BYTE
         unknown = True
     else:
         unknown = False
+        if doubtful:
+            # The newest one may be lost. Nothing was sent beyond its bound, which was no further than this.
+            state.sent_bound += 2 * max(span, len(state.places))
     if len(state.places) < span:
         state.places = state.places + bytearray(span - len(state.places))
     segments = _adopt(store, files, state.cache_id)
@@ -68,7 +71,7 @@ def recover(store: Store, span: int, random: Random, read_bytes: int = READ_BYTE
     if reader is not None:
         found.end_seq = max(reader.end_seq, SEQ_FIRST)
         # The last header's. If that does not read, or a later one is lost: what the others and the checkpoint know.
-        found.skipped = max([state.skipped] + [skipped for _, skipped, _ in segments])
+        found.skipped = max([found.skipped] + [skipped for _, skipped, _ in segments])
         found.active_first = segments[-1][0]
         size = _size(store, reader.name)
         if size == reader.end_offset and not reader.damaged_bytes and segments[-1][1] >= 0:
@@ -87,7 +90,7 @@ def recover(store: Store, span: int, random: Random, read_bytes: int = READ_BYTE
             # Not even its first frame is whole. The next segment must not take its name.
             found.end_seq += 1
             found.skipped += 1
-    elif state.session_known:
+    elif state.session_known or state.evicted_end > state.cursor:
         # The journal is gone: whatever it held may have been sent.
         _keep_clear_of_the_wire(store, found, _UNKNOWN_BYTES)
     return found
@@ -282,9 +285,10 @@ def _keep_clear_of_the_wire(store: Store, found: Recovered, tail_bytes: int) -> 
     for index in range(span):
         if state.places[index] != PLACE_WAITING:
             known_end = state.cursor + index + 1
+    known_end = max(known_end, state.evicted_end)
     target = found.end_seq
     if known_end > found.end_seq:
-        target = sent_end  # the checkpoint knows numbers that the journal has lost
+        target = max(sent_end, known_end)  # the checkpoint knows numbers that the journal has lost
     else:
         target = _end_of_quarantined(store, found)
         if tail_bytes:
@@ -297,6 +301,6 @@ def _keep_clear_of_the_wire(store: Store, found: Recovered, tail_bytes: int) -> 
         if state.places[index] != PLACE_WAITING and found.end_seq <= state.cursor + index < target:
             fresh -= 1  # settled, or with a state of its own: a message, and counted as one
     fresh -= max(0, min(target, state.evicted_end) - max(found.end_seq, state.evicted_first))
-    found.skipped = max(found.skipped, state.skipped) + fresh
+    found.skipped += fresh
     found.end_seq = target
     found.active_name = ""

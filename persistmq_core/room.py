@@ -39,45 +39,53 @@ class Room:
         """Bytes of the journal's files."""
         return self._journal.appended_bytes - self._reader.reclaimed_bytes
 
-    def check(self, count: int, frame_bytes: int, next_seq: int, unwritten_bytes: int) -> None:
-        """Is there room for ``count`` more messages, ``frame_bytes`` in all? Raises CacheFull, or ValueError if never.
+    def check(self, count: int, wanted_bytes: int, next_seq: int, unwritten_bytes: int) -> None:
+        """Is there room for ``count`` more messages, ``wanted_bytes`` in all? Raises CacheFull, or ValueError if never.
 
         ``next_seq``: of the first of them; ``unwritten_bytes``: of those before that are not in the journal yet.
         """
         if self._messages_max and count > self._messages_max:
             raise ValueError("%d messages at once, cache_messages_max is %d" % (count, self._messages_max))
-        if self._bytes_max and frame_bytes > self._bytes_max:
-            raise ValueError("%d bytes at once, cache_bytes_max is %d" % (frame_bytes, self._bytes_max))
-        waiting, messages, lacking_bytes = self._over(count, frame_bytes, next_seq, unwritten_bytes)
+        if self._bytes_max and wanted_bytes > self._bytes_max:
+            raise ValueError("%d bytes at once, cache_bytes_max is %d" % (wanted_bytes, self._bytes_max))
+        waiting, messages, lacking_bytes = self._over(count, wanted_bytes, next_seq, unwritten_bytes)
         if messages > 0:
-            raise CacheFull(_ENOSPC, "%d messages wait, cache_messages_max is %d" % (waiting, self._messages_max))
+            words = "%d messages wait, cache_messages_max is %d" % (waiting, self._messages_max)
+            raise _full(words, count, wanted_bytes)
         if lacking_bytes > 0:
             if waiting:
-                raise CacheFull(
-                    _ENOSPC, "the cache holds %d bytes, cache_bytes_max is %d" % (self.held_bytes(), self._bytes_max)
-                )
+                words = "the cache holds %d bytes, cache_bytes_max is %d" % (self.held_bytes(), self._bytes_max)
+                raise _full(words, count, wanted_bytes)
             self._journal.seal()  # all of it is settled: the file that grows can go, too
-        if self._lacks_free(frame_bytes, unwritten_bytes):
-            raise CacheFull(_ENOSPC, "less than %d bytes are free, as free_bytes_min says" % self._free_bytes_min)
-        self._spare_bytes -= frame_bytes
+        if self._lacks_free(wanted_bytes, unwritten_bytes):
+            words = "less than %d bytes are free, as free_bytes_min says" % self._free_bytes_min
+            raise _full(words, count, wanted_bytes)
+        self._spare_bytes -= wanted_bytes
 
-    def lacks(self, count: int, frame_bytes: int, next_seq: int, unwritten_bytes: int) -> "tuple[int, int]":
+    def lacks(self, count: int, wanted_bytes: int, next_seq: int, unwritten_bytes: int) -> "tuple[int, int]":
         """How many messages and how many bytes must go before there is room; none where it is 0 or less."""
-        _, messages, lacking_bytes = self._over(count, frame_bytes, next_seq, unwritten_bytes)
+        _, messages, lacking_bytes = self._over(count, wanted_bytes, next_seq, unwritten_bytes)
         if messages > 0:
             messages += self._messages_max // _SLACK
-        return messages, max(lacking_bytes, self._lacks_free(frame_bytes, unwritten_bytes))
+        return messages, max(lacking_bytes, self._lacks_free(wanted_bytes, unwritten_bytes))
 
-    def _over(self, count: int, frame_bytes: int, next_seq: int, unwritten_bytes: int) -> "tuple[int, int, int]":
+    def _over(self, count: int, wanted_bytes: int, next_seq: int, unwritten_bytes: int) -> "tuple[int, int, int]":
         """Messages that wait, and how far they and the bytes would go beyond their bounds."""
         waiting = next_seq - SEQ_FIRST - self._journal.skipped - self._state.settled()
         messages = waiting + count - self._messages_max if self._messages_max else 0
-        lacking_bytes = self.held_bytes() + unwritten_bytes + frame_bytes - self._bytes_max if self._bytes_max else 0
+        lacking_bytes = self.held_bytes() + unwritten_bytes + wanted_bytes - self._bytes_max if self._bytes_max else 0
         return waiting, messages, lacking_bytes
 
-    def _lacks_free(self, frame_bytes: int, unwritten_bytes: int) -> int:
-        if not self._free_bytes_min or frame_bytes <= self._spare_bytes:
+    def _lacks_free(self, wanted_bytes: int, unwritten_bytes: int) -> int:
+        if not self._free_bytes_min or wanted_bytes <= self._spare_bytes:
             return 0
-        spare = self._store.free_bytes() - self._free_bytes_min - unwritten_bytes - frame_bytes
+        spare = self._store.free_bytes() - self._free_bytes_min - unwritten_bytes - wanted_bytes
         self._spare_bytes = max(0, spare // 2)  # before it is asked again: others write to the device, too
         return max(0, -spare)
+
+
+def _full(words: str, count: int, wanted_bytes: int) -> CacheFull:
+    full = CacheFull(_ENOSPC, words)
+    full.count = count
+    full.wanted_bytes = wanted_bytes
+    return full

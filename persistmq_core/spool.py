@@ -8,8 +8,11 @@ and syncs it. Only that is slow: a port with threads calls ``stage``, ``take`` a
 from .errors import StoreError
 from .journal import Journal
 from .limits import PUBLISH_OVERHEAD_BYTES, REMAINING_LENGTH_MAX, TOPIC_BYTES_MAX
-from .record import FRAME_HEADER_BYTES, encode
-from .room import Room
+from .record import encode, frame_bytes
+
+TYPE_CHECKING = False  # no module "typing" on a board
+if TYPE_CHECKING:
+    from .room import Room
 
 
 def check_topic(topic: str) -> bytes:
@@ -100,7 +103,7 @@ class Spool:
 
     def __init__(self, journal: Journal, cache_id: int) -> None:
         self.staged_bytes = 0  # about: a signal may come between
-        self.room: Room | None = None  # asked before anything is staged, if the cache has bounds
+        self.room: "Room | None" = None  # asked before anything is staged, if the cache has bounds
         self.first_seq = journal.end_seq  # of the first message that is staged, or of the next one
         self._journal = journal
         self._cache_id = cache_id
@@ -112,22 +115,27 @@ class Spool:
         """The number of the next message."""
         return self.first_seq + len(self._frames)
 
-    def stage(self, topic: str, payload: "object", qos: int, retain: bool, accepted_ms: int) -> int:
+    def stage(
+        self, topic: str, payload: "object", qos: int, retain: bool, accepted_ms: int, expires_s: int = 0
+    ) -> int:
         """Check and frame one message; returns its sequence number. Nothing is kept if it raises ValueError,
         TypeError or CacheFull.
 
-        ``accepted_ms``: Unix time in milliseconds, 0 where no clock is valid.
+        ``accepted_ms``: Unix time in milliseconds; where no clock is valid, the engine's ``now_ms``.
+        ``expires_s``: it is not sent when it is so many seconds old; 0: never too old.
         """
         topic_bytes, payload_bytes = check_message(topic, payload, qos)
         if self.room is not None:
-            self._check_room(self.room, 1, FRAME_HEADER_BYTES + len(topic_bytes) + len(payload_bytes))
+            self._check_room(self.room, 1, frame_bytes(topic_bytes, payload_bytes, expires_s))
         seq = self.first_seq + len(self._frames)
-        frame = encode(seq, topic_bytes, payload_bytes, qos, bool(retain), accepted_ms, self._cache_id)
+        frame = encode(seq, topic_bytes, payload_bytes, qos, bool(retain), accepted_ms, self._cache_id, expires_s)
         self._frames.append(frame)  # which also takes the number: one step, whatever interrupts this
         self.staged_bytes += len(frame)
         return seq
 
-    def stage_all(self, messages: "list[tuple[str, object, int, bool]]", accepted_ms: int) -> int:
+    def stage_all(
+        self, messages: "list[tuple[str, object, int, bool]]", accepted_ms: int, expires_s: int = 0
+    ) -> int:
         """Check and frame them all: (topic, payload, qos, retain). Returns the sequence number of the first.
 
         Raises ValueError or TypeError for the first that cannot be, CacheFull: then none is kept.
@@ -137,7 +145,7 @@ class Spool:
         staged_bytes = 0
         for topic, payload, qos, retain in messages:
             topic_bytes, payload_bytes = check_message(topic, payload, qos)
-            frame = encode(seq, topic_bytes, payload_bytes, qos, bool(retain), accepted_ms, self._cache_id)
+            frame = encode(seq, topic_bytes, payload_bytes, qos, bool(retain), accepted_ms, self._cache_id, expires_s)
             frames.append(frame)
             staged_bytes += len(frame)
             seq += 1
@@ -147,19 +155,14 @@ class Spool:
         self.staged_bytes += staged_bytes
         return first_seq
 
-    def frame_bytes(self, messages: "list[tuple[str, object, int, bool]]") -> int:
-        """Bytes of these messages in the journal. Raises ValueError or TypeError."""
-        checked = [check_message(topic, payload, qos) for topic, payload, qos, _ in messages]
-        return sum([FRAME_HEADER_BYTES + len(each[0]) + len(each[1]) for each in checked])
-
-    def lacks(self, count: int, frame_bytes: int) -> "tuple[int, int]":
+    def lacks(self, count: int, wanted_bytes: int) -> "tuple[int, int]":
         """How many messages and bytes stand in the way of so many more."""
         if self.room is None:
             return 0, 0
-        return self.room.lacks(count, frame_bytes, self.next_seq, self.staged_bytes + self._written_bytes)
+        return self.room.lacks(count, wanted_bytes, self.next_seq, self.staged_bytes + self._written_bytes)
 
-    def _check_room(self, room: Room, count: int, frame_bytes: int) -> None:
-        room.check(count, frame_bytes, self.next_seq, self.staged_bytes + self._written_bytes)
+    def _check_room(self, room: "Room", count: int, wanted_bytes: int) -> None:
+        room.check(count, wanted_bytes, self.next_seq, self.staged_bytes + self._written_bytes)
 
     def take(self) -> "Group | None":
         """All that is staged, as the next group to write; None if there is nothing."""

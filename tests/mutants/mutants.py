@@ -54,6 +54,11 @@ MUTANTS = (
            "            state.evicted += sum([stop - begin for begin, stop in evicted])\n",
            "            state.evicted += end - max(first, evicted[0][0])\n", "disk full",
            "Numbers that were skipped among evicted ones count as messages."),
+    Mutant("expired-uncounted", 2, "delivery.py", "        self.checkpoint.expired += 1\n", "", "expiry",
+           "A message that was too old is in no account."),
+    Mutant("expired-early", 2, "record.py", "            return max(0, unix_ms - accepted_ms)\n",
+           "            return unix_ms - accepted_ms + 1500\n", "expiry",
+           "Messages are thrown away before their time."),
     # 3. PUBREC is on storage before its PUBREL is sent.
     Mutant("pubrel-at-once", 3, "delivery.py", "                        self._received.pop()\n",
            "                        self._received.pop()\n                    self.window.move(seq, STORED)\n"

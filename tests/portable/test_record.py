@@ -101,7 +101,7 @@ class MeasureTest(unittest.TestCase):
             (0, 0xD0),
             (1, 0x5B),
             (2, 3),  # QoS 3
-            (2, 8),  # a flag that this version does not know
+            (2, 16),  # a flag that this version does not know
             (3, 1),  # reserved
             (12, 0),  # no topic
             (12, 200),  # a topic longer than the body

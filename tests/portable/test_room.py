@@ -30,6 +30,7 @@ class MessagesTest(unittest.TestCase):
         self.assertTrue("3 messages wait, cache_messages_max is 3" in str(caught.exception))
         self.assertTrue(isinstance(caught.exception, StoreError))
         self.assertEqual(caught.exception.errno, ENOSPC)
+        self.assertEqual((caught.exception.count, caught.exception.wanted_bytes), (1, FRAME + 1))
         self.assertEqual(world.store.snapshot(), before)
 
     def test_staged_messages_count(self):

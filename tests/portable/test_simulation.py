@@ -63,5 +63,8 @@ class SimulationTest(unittest.TestCase):
     def test_no_law_is_broken_by_bounds_of_the_cache_when_all_else_breaks(self):
         self.assertGreater(self.programs("crash disk link broker full"), 2 * PROGRAMS)
 
+    def test_no_law_is_broken_by_messages_that_expire(self):
+        self.assertGreater(self.programs("expiry crash link broker disk full"), 2 * PROGRAMS)
+
     def test_no_law_is_broken_by_damage(self):
         self.assertGreater(self.programs("damage crash link"), 2 * PROGRAMS)

@@ -1,8 +1,8 @@
 """A disk that forgets: bytes of what was synced change while no process runs, and files turn up that are not ours."""
 
 from persistmq_core import checkpoint as checkpoints
-from persistmq_core.record import FRAME_HEADER_BYTES
-from persistmq_core.segment import HEADER_BYTES, JOURNAL, encode_header, parse_name
+from persistmq_core.record import frame_bytes
+from persistmq_core.segment import HEADER_BYTES, JOURNAL, encode_header, parse_name, read_header
 from tests.support.rng import Rng
 
 KINDS = ("record", "record", "header", "checkpoint", "checkpoints", "foreign segment", "foreign file")
@@ -52,7 +52,7 @@ def _checkpoints(world: "object", both: bool, rng: Rng) -> str:
         return "nothing"
     for name in names if both else [rng.pick(names)]:
         size = len(world.disk.content(name))
-        world.disk.corrupt(name, rng.below(size - 3), rng.garbage(4))
+        world.disk.corrupt(name, rng.below(max(1, size - 3)), rng.garbage(4))
     world.laws.checkpoint_damaged = True
     if world.laws.durable_checkpoint() is None:
         world.laws.forget_wire()
@@ -70,7 +70,7 @@ def _bytes(world: "object", segments: "list[str]", name: str, at: int, rng: Rng)
         end = before.find(message.topic.encode() + message.payload)
         if end < 0:
             continue
-        start = end - FRAME_HEADER_BYTES
+        start = end - frame_bytes(b"", b"", message.expires_s)
         end += len(message.topic) + len(message.payload)
         if start < at + len(noise) and at < end:
             if [1 for other in segments if other > name and message.payload in bytes(world.disk.content(other))]:
@@ -81,7 +81,8 @@ def _bytes(world: "object", segments: "list[str]", name: str, at: int, rng: Rng)
     world.disk.corrupt(name, at, noise)
     after = bytes(world.disk.content(name))
     world.marks = [mark for mark in world.marks if mark in after or mark not in before]
-    if met and name != segments[-1]:  # the end of the last one may be a torn tail: silent
+    # The end of the last one may be a torn tail: silent. One that failed while it was made is removed at the start.
+    if met and [1 for other in segments if other > name and world.disk.peep(read_header, other) is not None]:
         world.marks.append(after[max(0, at - 8) : at + len(noise) + 8])
     return "%d bytes at %d of %s" % (len(noise), at, name)
 

@@ -53,14 +53,21 @@ def _as_published(world: "object") -> "dict[bytes, int]":
 
 def _nothing_is_lost(world: "object", counts: "dict", parked: "dict") -> None:
     """The purpose of it all."""
+    untold = 0
     for number in sorted(world.sure):
         message = world.messages[number]
         if message.qos == 0 or message.payload in counts or message.payload in parked:
             continue
-        if message.payload in world.evicted:
+        if message.payload in world.evicted or message.payload in world.expired:
             continue
-        if message.payload not in world.excused and message.payload not in world.damaged:
+        if message.payload in world.excused or message.payload in world.damaged:
+            continue
+        if message.expires_s and world.now_ms - message.born_ms >= message.expires_s * 1000:
+            untold += 1  # power failed between the checkpoint and the telling
+        else:
             raise LawBroken("lost: %r at QoS %d" % (message.payload, message.qos))
+    if untold > world.engine.accounts()["expired"] - len(world.expired) and not world.laws.checkpoint_damaged:
+        raise LawBroken("lost: %d messages, and they are not told to be too old" % untold)
 
 
 def _nothing_comes_twice(world: "object", counts: "dict") -> None:
@@ -90,6 +97,10 @@ def _accounts(world: "object", counts: "dict", parked: "dict") -> None:
             raise LawBroken("2: %r was delivered and parked" % payload)
     if accounts["evicted"] != len(world.evicted) and not world.laws.checkpoint_damaged:
         raise LawBroken("2: %d evicted, %d such messages" % (accounts["evicted"], len(world.evicted)))
+    if accounts["expired"] < len(world.expired) and not world.laws.checkpoint_damaged:
+        raise LawBroken("2: %d expired, %d such messages" % (accounts["expired"], len(world.expired)))
+    if [payload for payload in world.expired if payload in counts] and not may_repeat(world):
+        raise LawBroken("2: an expired message was delivered")
     if [payload for payload in world.evicted if payload in counts] and not may_repeat(world):
         raise LawBroken("2: an evicted message was delivered")
     unconfirmed = [message for message in world.messages if message.qos == 0 and message.payload not in counts]

@@ -21,7 +21,9 @@ def _published(packet: bytes, mqtt5: bool) -> "tuple[int, bytes]":
     reader = Reader(packet[body:end])
     reader.string()
     identifier = reader.number(2) if first_byte & 6 else 0
-    return identifier, packet[body + reader.at + (1 if mqtt5 else 0) : end]
+    if mqtt5:
+        reader.properties()
+    return identifier, packet[body + reader.at : end]
 
 
 class Laws:

@@ -11,6 +11,7 @@ from tests.support.rng import Rng
 from .disk import Disk
 from .laws import LawBroken, Laws
 
+_UNIX_MS = 1_700_000_000_000
 _DRAIN_MS_MAX = 4 * 3600 * 1000
 
 # What a world may be told to be; a program draws some of these.
@@ -32,6 +33,8 @@ SETTINGS = {
     "receive_maximum": 65535,
     "denies_session": False,
     "loses_above_max": False,
+    "expires_s_max": 0,  # of two in three messages; 0: they never expire
+    "clock": "valid",  # or "none", or "late": not before a minute has passed
     "cache_messages_max": 0,
     "cache_bytes_max": 0,
     "evicts": False,  # the oldest messages when the cache is full, instead of refusing new ones
@@ -41,11 +44,13 @@ SETTINGS = {
 class Message:
     """What was published."""
 
-    def __init__(self, number: int, qos: int, retain: bool, size: int) -> None:
+    def __init__(self, number: int, qos: int, retain: bool, size: int, born_ms: int, expires_s_max: int) -> None:
         self.topic = "t/%d" % (number % 3)
         self.payload = b"<%d>" % number + b"." * size
         self.qos = qos
         self.retain = retain
+        self.born_ms = born_ms
+        self.expires_s = 1 + number * 7 % expires_s_max if expires_s_max and number % 3 else 0
 
 
 class Ear(Listener):
@@ -59,6 +64,8 @@ class Ear(Listener):
 
     def dropped(self, seq: int, account: str, reason_code: int) -> None:
         self.world.laws.told(seq, account)
+        if account == "expired":
+            self.world.expires(seq)
         if account == "evicted":
             self.world.evicts(seq)
         if account == "damaged" and self.world.read_faults >= READS_BEFORE_DAMAGED:
@@ -94,6 +101,7 @@ class World:
         self.kept_numbers = []
         self.excused = set()  # payloads that the protocol itself may lose
         self.damaged = set()  # payloads whose stored bytes were damaged
+        self.expired = set()  # payloads that became too old
         self.planned = []  # runs of numbers that the last eviction was about
         self.evicted = set()  # payloads that were given up for newer ones
         self.unordered = False  # the broker kept an answer back, or sent a message away for later
@@ -160,7 +168,7 @@ class World:
             for seq in range(max(begin, state.evicted_first), min(end, state.evicted_end)):
                 self.evicts(seq)
         self.planned = []
-        self.engine.delivery._eviction.plan = self.plan(self.engine.delivery._eviction.plan)
+        self.spy_on_evictions(self.engine.delivery)
 
     def die(self, arriving: "int | None" = None) -> None:
         """The process is gone, with all that it had in RAM; so many bytes on the way still reach the broker."""
@@ -175,7 +183,7 @@ class World:
 
     def stage(self, qos: int, retain: bool, size: int) -> None:
         number = len(self.messages)
-        message = Message(number, qos, retain, size)
+        message = Message(number, qos, retain, size, self.now_ms, self.settings["expires_s_max"])
         seq = self.accept(message)
         if seq == 0:
             return
@@ -185,13 +193,16 @@ class World:
 
     def accept(self, message: Message) -> int:
         """Its number, 0 if the cache is full."""
-        spool = self.engine.spool
+        stamp_ms = self.unix_ms() or self.now_ms
         for _ in range(2):
             try:
-                return spool.stage(message.topic, message.payload, message.qos, message.retain, 0)
-            except CacheFull:
-                frame_bytes = spool.frame_bytes([(message.topic, message.payload, message.qos, message.retain)])
-                if not self.settings["evicts"] or not self.engine.make_room(self.now_ms, 1, frame_bytes):
+                return self.engine.spool.stage(
+                    message.topic, message.payload, message.qos, message.retain, stamp_ms, message.expires_s
+                )
+            except CacheFull as full:
+                if not self.settings["evicts"]:
+                    break
+                if not self.engine.make_room(self.now_ms, full.count, full.wanted_bytes):
                     break
         return 0
 
@@ -216,24 +227,50 @@ class World:
             group.error = None
             self.kept, self.kept_numbers = group, numbers
 
-    def plan(self, real: "object") -> "object":
-        """The engine's, with its result kept for the next start."""
+    def spy_on_evictions(self, delivery: "object") -> None:
+        """Keep what each is about for the next start."""
+        make = delivery._eviction
 
-        def plan(*arguments: int) -> "list[tuple[int, int]]":
-            self.planned = real(*arguments)
-            return self.planned
+        def spied() -> "object":
+            eviction = make()
+            real = eviction.plan
 
-        return plan
+            def plan(*arguments: int) -> "list[tuple[int, int]]":
+                self.planned = real(*arguments)
+                return self.planned
+
+            eviction.plan = plan
+            return eviction
+
+        delivery._eviction = spied
+
+    def unix_ms(self) -> int:
+        """The time of day, 0 if nobody has told the device."""
+        clock = self.settings["clock"]
+        return 0 if clock == "none" or (clock == "late" and self.now_ms < 60000) else _UNIX_MS + self.now_ms
+
+    def message_of(self, seq: int) -> "Message | None":
+        for message in reversed(self.messages):  # a number that was not stored may be another one's by now
+            if self.laws.seq_of(message.payload) == seq:
+                return message
+        return None
+
+    def expires(self, seq: int) -> None:
+        """It was too old when its turn came."""
+        message = self.message_of(seq)
+        if message is None or not message.expires_s or self.now_ms - message.born_ms < message.expires_s * 1000:
+            raise LawBroken("2: number %d has expired too early" % seq)
+        self.expired.add(message.payload)
 
     def evicts(self, seq: int) -> None:
         """The oldest message that was never sent made room."""
-        for message in reversed(self.messages):  # a number that was not stored may be another one's by now
-            if self.laws.seq_of(message.payload) == seq:
-                excused = self.laws.sessions_lost or self.laws.checkpoint_damaged or self.broker.denies_session
-                if self.laws.times_sent.get(message.payload) and not excused:
-                    raise LawBroken("2: %r was evicted after it was sent" % message.payload)
-                self.evicted.add(message.payload)
-                return
+        message = self.message_of(seq)
+        if message is None:
+            return
+        excused = self.laws.sessions_lost or self.laws.checkpoint_damaged or self.broker.denies_session
+        if self.laws.times_sent.get(message.payload) and not excused:
+            raise LawBroken("2: %r was evicted after it was sent" % message.payload)
+        self.evicted.add(message.payload)
 
     def given_up(self, seq: int) -> None:
         """Its bytes did not read again and again: it counts as damaged, and the rest is delivered."""
@@ -249,7 +286,7 @@ class World:
         self.transport.tick(self.now_ms)
         self.at_wire()
         connections = self.engine.connections
-        wait_ms = self.engine.step(self.now_ms)
+        wait_ms = self.engine.step(self.now_ms, self.unix_ms())
         self.at_wire()
         self.events += 1
         if self.engine.connections != connections:

@@ -49,7 +49,7 @@ class DeliveryTestCase(unittest.TestCase):
         """What goes out: ("PUBLISH" or "PUBREL", sequence number or identifier, DUP)."""
         out = bytearray()
         try:
-            self.delivery.fill(out, self.transport, in_flight_max, publish)
+            self.delivery.fill(out, self.transport, in_flight_max, publish, 0, 0)
         finally:
             self.out = out
         return self.read(out)

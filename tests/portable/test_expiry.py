@@ -1,0 +1,175 @@
+"""Messages that are not sent when they are too old: how old they are, and what becomes of them."""
+
+import unittest
+
+from persistmq_core import packets
+from persistmq_core.limits import CLOCK_VALID_MS
+from persistmq_core.record import Record, encode
+from tests.support import mqtt_wire as wire
+from tests.support.world import World
+
+NOON_MS = 1_700_000_000_000
+
+
+class Aging(World):
+    """The time of day goes on with the engine's; ``clock_ms`` is what it said when that was 0, or None."""
+
+    clock_ms = NOON_MS
+
+    def unix_ms(self):
+        return 0 if self.clock_ms is None else self.clock_ms + self.now_ms
+
+    def send(self, payload=b"p", qos=1, expires_s=0):
+        seq = self.engine.spool.stage("t", payload, qos, False, self.unix_ms() or self.now_ms, expires_s)
+        self.store_staged()
+        return seq
+
+    def step(self, after_ms=0):
+        self.now_ms += after_ms
+        self.link.tick(self.now_ms)
+        return self.engine.step(self.now_ms, self.unix_ms())
+
+
+class ExpiryTest(unittest.TestCase):
+    def world(self, clock_ms=NOON_MS, **options):
+        world = Aging(**options)
+        world.clock_ms = clock_ms
+        world.step()
+        return world
+
+    def settle(self, world):
+        world.run(8000)
+        self.assertEqual(world.account("waiting"), 0)
+        self.assertEqual(world.violations(), [])
+
+    def expired(self, world):
+        return [seq for seq, account, _ in world.diary.drops if account == "expired"]
+
+    def test_what_is_too_old_is_not_sent_and_has_its_account(self):
+        world = self.world()
+        world.send(b"old", 1, 10)
+        world.send(b"older", 2, 5)
+        world.send(b"always")
+        world.now_ms += 10_000
+        world.send(b"new", 1, 10)
+        self.settle(world)
+        self.assertEqual(world.arrived(), [b"always", b"new"])
+        self.assertEqual(self.expired(world), [1, 2])
+        self.assertEqual((world.account("expired"), world.account("delivered")), (2, 2))
+
+    def test_what_is_not_too_old_yet_is_sent(self):
+        world = self.world()
+        world.send(b"young", 1, 10)
+        world.now_ms += 8_000
+        self.settle(world)
+        self.assertEqual(world.arrived(), [b"young"])
+
+    def test_a_thousand_at_once_and_then_something_else_has_its_turn(self):
+        world = self.world(segment_bytes_max=1 << 20, read_bytes=1 << 16, window=2000)
+        for _ in range(2500):
+            world.engine.spool.stage("t", b"", 1, False, NOON_MS, 1)
+        world.store_staged()
+        world.now_ms += 5000
+        world.online()
+        self.assertEqual(world.account("expired"), 1000)
+        self.assertEqual(world.engine.delivery.progress() > 0, True)
+        self.settle(world)
+        self.assertEqual(world.account("expired"), 2500)
+
+    def test_the_application_is_told_when_it_is_on_storage(self):
+        world = self.world()
+        world.send(b"old", 1, 1)
+        world.send(b"new")
+        world.now_ms += 5000
+        world.store.fail_next("replace", 5, times=3)
+        for _ in range(5):
+            world.step()
+        self.assertEqual((self.expired(world), world.arrived()), ([], []))
+        world.now_ms += 5000
+        self.settle(world)
+        self.assertEqual((self.expired(world), world.arrived()), ([1], [b"new"]))
+
+    def test_a_message_that_may_be_in_flight_is_brought_to_its_end(self):
+        world = self.world()
+        world.broker.stay_silent(wire.PUBREC, times=1)
+        world.send(b"sent", 2, 1)
+        world.online()
+        world.step()
+        world.link.cut()
+        world.now_ms += 60_000
+        world.run(10_000)
+        self.assertEqual((world.account("expired"), world.account("delivered")), (0, 1))
+
+    def test_mqtt_5_brokers_are_told_what_is_left(self):
+        world = self.world(protocol=5)
+        world.send(b"p", 1, 100)
+        world.now_ms += 39_500
+        world.step()
+        self.settle(world)
+        packet = world.sent(packets.PUBLISH)[0]
+        self.assertEqual(packet[7:13], b"\x05\x02\0\0\0\x3d")
+        self.assertEqual(world.arrived(), [b"p"])
+
+    def test_in_3_1_1_nothing_is_said_of_it(self):
+        world = self.world(protocol=4)
+        world.send(b"p", 1, 100)
+        self.settle(world)
+        self.assertEqual(world.sent(packets.PUBLISH)[0], b"\x32\x06\0\1t\0\2p")
+
+
+class WithoutClockTest(ExpiryTest):
+    def test_age_counts_from_when_it_was_accepted_in_this_start(self):
+        world = self.world(None)
+        world.now_ms += 50_000
+        world.send(b"old", 1, 10)
+        world.now_ms += 8_000
+        world.send(b"new", 1, 10)
+        world.now_ms += 3_000
+        self.settle(world)
+        self.assertEqual((world.arrived(), self.expired(world)), ([b"new"], [1]))
+
+    def test_what_an_earlier_start_left_is_as_old_as_this_one(self):
+        world = self.world(None)
+        world.send(b"old", 1, 100)
+        world.now_ms += 99_000
+        world.restart()
+        world.step()
+        world.now_ms += 95_000
+        world.send(b"new")
+        self.settle(world)
+        self.assertEqual(world.arrived(), [b"old", b"new"])
+        world = self.world(None)
+        world.send(b"old", 1, 100)
+        world.restart()
+        world.step()
+        world.now_ms += 101_000
+        self.settle(world)
+        self.assertEqual(world.account("expired"), 1)
+
+    def test_a_clock_that_is_set_later_or_lost_changes_nothing_else(self):
+        record = Record()
+        for accepted_ms, unix_ms, seq, expected_ms in (
+            (NOON_MS, NOON_MS + 5, 1, 5),
+            (NOON_MS + 5, NOON_MS, 1, 0),  # the clock was put back
+            (30, NOON_MS, 9, 70),  # accepted in this start, before the clock was set
+            (30, NOON_MS, 3, 80),  # in an earlier one
+            (NOON_MS, 0, 9, 80),  # the clock was lost
+            (200, 0, 9, 0),
+            (CLOCK_VALID_MS, CLOCK_VALID_MS - 1, 9, 80),
+        ):
+            record.accepted_ms, record.seq = accepted_ms, seq
+            self.assertEqual(record.age_ms(100, unix_ms, 20, 5), expected_ms, (accepted_ms, unix_ms, seq))
+
+
+class FrameTest(unittest.TestCase):
+    def test_the_time_stands_between_header_and_topic(self):
+        content = encode(1, b"ab", b"c", 1, False, 7, 5, 300)
+        self.assertEqual((content[2], content[8:12], content[24:]), (1 | 8, b"\7\0\0\0", b"\x2c\1\0\0abc"))
+        record = Record()
+        self.assertEqual(record.measure(memoryview(content), 0, len(content)), len(content))
+        self.assertTrue(record.is_whole(5))
+        self.assertEqual((bytes(record.topic), bytes(record.payload), record.expires_s), (b"ab", b"c", 300))
+        plain = encode(2, b"t", b"", 1, False, 7, 5)
+        record.measure(memoryview(plain), 0, len(plain))
+        self.assertTrue(record.is_whole(5))
+        self.assertEqual(record.expires_s, 0)
