@@ -119,6 +119,7 @@ class JournalReader:
         self._store = store
         self._cache_id = cache_id
         self._read_bytes = read_bytes
+        self._buffer: memoryview | None = None  # of the readers, one after the other
         self._segments: list[tuple[int, str]] = []  # (first seq, name), in order
         self._reader: SegmentReader | None = None
         self._index = 0  # of the segment being read
@@ -323,7 +324,9 @@ class JournalReader:
         while index + 1 < len(self._segments) and self._segments[index + 1][0] <= seq:
             index += 1
         first_seq, name = self._segments[index]
-        self._reader = SegmentReader(self._store, name, first_seq, self._cache_id, self._read_bytes)
+        reader = SegmentReader(self._store, name, first_seq, self._cache_id, self._read_bytes, self._buffer)
+        self._buffer = reader.buffer
+        self._reader = reader
         self._index = index
         self._limit = 0
         if first_seq != active_seq:

@@ -89,7 +89,16 @@ def quarantined(store: Store) -> "list[tuple[int, int, str]]":
 class SegmentReader:
     """Reads the frames of one segment in order, over one buffer, across damage."""
 
-    def __init__(self, store: Store, name: str, first_seq: int, cache_id: int, read_bytes: int = READ_BYTES) -> None:
+    def __init__(
+        self,
+        store: Store,
+        name: str,
+        first_seq: int,
+        cache_id: int,
+        read_bytes: int = READ_BYTES,
+        buffer: "memoryview | None" = None,
+    ) -> None:
+        """``buffer``: of ``read_bytes``, from a reader that is not used any more."""
         self.name = name
         self.first_seq = first_seq
         self.record: "Record | None" = None  # what next() found
@@ -101,8 +110,8 @@ class SegmentReader:
         self.unreadable_end = 0  # file offset behind the last of these
         self._store = store
         self._cache_id = cache_id
-        self._own = memoryview(bytearray(read_bytes))
-        self._buffer = self._own
+        self.buffer = buffer or memoryview(bytearray(read_bytes))
+        self._buffer = self.buffer  # or one of its own for a frame that is larger
         self._measured = Record()
         self._start = 0  # file offset of the buffer's first byte
         self._filled = 0
@@ -147,7 +156,7 @@ class SegmentReader:
         if offset >= self._start and have >= wanted:
             return have
         # A frame larger than the buffer gets one of its own, for as long as it is being read.
-        self._buffer = self._own if wanted <= len(self._own) else memoryview(bytearray(wanted))
+        self._buffer = self.buffer if wanted <= len(self.buffer) else memoryview(bytearray(wanted))
         self._filled = 0  # a read that fails leaves nothing to be believed
         self._start = offset
         self._filled = self._read(offset)
