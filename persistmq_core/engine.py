@@ -71,12 +71,15 @@ class Engine:
         cache_bytes_max: int = 0,
         cache_messages_max: int = 0,
         free_bytes_min: int = 0,
+        followed: "tuple[int, int, int] | None" = None,
     ) -> None:
         """``session_marker``: a number that changes when the MQTT session is another one (CRC-32 of the client id).
 
         ``trust_lost_session``: where the broker lost its session, a message whose PUBREC had come counts as delivered
         (instead of being sent again, which may give a duplicate).
         ``cache_bytes_max``, ``cache_messages_max``, ``free_bytes_min``: see Room; 0 is no bound.
+        ``followed``: somebody else appends to the journal, and this is its ``end_seq``, ``active_seq`` and ``skipped``.
+        This engine only delivers: ``journal.follow`` tells it of more. Nothing may be appended while it is made.
         """
         _check("window", window, 1, WINDOW_MAX)
         _check("window_qos2", window_qos2, 1, WINDOW_MAX)
@@ -107,6 +110,10 @@ class Engine:
         self._trust = trust_lost_session
 
         found = recover(store, max(window, window_qos2), random, read_bytes)
+        if followed is not None:
+            # Who appends knows what its files hold, better than who finds them.
+            found.end_seq, found.active_first, found.skipped = followed
+            found.active_name = ""
         cache_id = found.checkpoint.cache_id
         self.torn_bytes = found.torn_bytes
         self.journal = Journal(store, segment_bytes_max, cache_id)

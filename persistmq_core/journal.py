@@ -100,6 +100,11 @@ class Journal:
         self.active_seq, self.skipped = self._written
         self.end_seq = end_seq
 
+    def follow(self, end_seq: int, active_seq: int, skipped: int) -> None:
+        """Somebody else appends, in another process, and has committed this: for the reading side there."""
+        self.active_seq, self.skipped = active_seq, skipped
+        self.end_seq = end_seq
+
     def _discard(self, name: str) -> None:
         # A new segment of which nothing was accepted. If it comes back after a power cut, the headers that follow say
         # that its numbers do not count.
