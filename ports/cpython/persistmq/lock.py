@@ -1,14 +1,27 @@
-"""One user of a cache directory at a time: two clients on one journal would send everything twice."""
+"""One user of a cache directory at a time: two clients on one journal would send everything twice.
+
+The right has two parts, two bytes of the file ``lock``: to publish, which is the application's, and to deliver, which
+the application keeps or leaves to a worker process. An application that begins takes both, so that nobody else is at
+work while it looks through the cache. A worker may outlive its application: it is asked to end then.
+"""
 
 import errno
 import fcntl
 import os
+import signal
+import struct
 import threading
+import time
 from types import TracebackType
 
 from persistmq_core.errors import PersistError
 
 _LOCK_NAME = "lock"
+_PUBLISHING = 0
+_DELIVERING = 1
+_TAKE_OVER_S = 10.0  # for a worker that was asked to end: it ends at once, unless its disk hangs
+_LOOK_AGAIN_S = 0.02
+_FLOCK = struct.Struct("hhqqi")  # struct flock of <fcntl.h>: type, whence, start, length, pid
 
 
 class CacheInUse(PersistError):
@@ -36,10 +49,11 @@ class CacheLock:
     Nothing else in this process may open and close that file: closing any descriptor of it gives the lock away.
     The file is never removed: whoever waits on a removed file would share the cache with whoever made the next.
 
-    Raises CacheInUse if somebody has it, OSError if the directory or the file cannot be opened.
+    A worker whose application is gone is asked to end (SIGTERM) and waited for, ``take_over_s`` seconds at most.
+    Raises CacheInUse if somebody has the cache, OSError if the directory or the file cannot be opened.
     """
 
-    def __init__(self, path: "str | os.PathLike[str]") -> None:
+    def __init__(self, path: "str | os.PathLike[str]", take_over_s: float = _TAKE_OVER_S) -> None:
         self.path = os.path.abspath(os.fspath(path))
         self._fd = -1
         try:
@@ -52,13 +66,21 @@ class CacheLock:
         with _held.guard:
             if self._key in _held.locks:
                 raise CacheInUse(self.path, os.getpid())
-            self._fd = self._take()
             _held.locks[self._key] = self
+        try:
+            self._fd = self._take(take_over_s)
+        except BaseException:
+            _held.locks.pop(self._key, None)
+            raise
 
     @property
     def is_held(self) -> bool:
         """Whether this object, in this process, has the lock. In a forked child it is False."""
         return self._fd >= 0
+
+    def leave_delivering(self) -> None:
+        """Give the right to deliver to a worker, which takes it by a DeliveryLock."""
+        fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, _DELIVERING)
 
     def release(self) -> None:
         """Give the directory free. A second call, or one in a forked child, does nothing."""
@@ -77,21 +99,21 @@ class CacheLock:
     ) -> None:
         self.release()
 
-    def _take(self) -> int:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        fd = os.open(os.path.join(self.path, _LOCK_NAME), flags, 0o640)
-        is_ours = False
+    def _take(self, take_over_s: float) -> int:
+        fd = _open(self.path)
         try:
-            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            is_ours = True
-        except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EAGAIN):
-                raise
-            # Read through the same descriptor: see the class about a second one.
-            raise CacheInUse(self.path, _read_pid(fd)) from None
-        finally:
-            if not is_ours:
-                os.close(fd)
+            if not _take_part(fd, _PUBLISHING):
+                # Read through the same descriptor: see the class about a second one.
+                raise CacheInUse(self.path, _read_pid(fd))
+            if not _take_part(fd, _DELIVERING):
+                # Who delivers and does not publish is a worker, and who published is gone.
+                pid = _holder(fd, _DELIVERING)
+                _ask_to_end(pid)
+                if not _wait_for_part(fd, _DELIVERING, take_over_s):
+                    raise CacheInUse(self.path, max(0, pid))
+        except BaseException:
+            os.close(fd)
+            raise
         _write_pid(fd)
         return fd
 
@@ -100,6 +122,28 @@ class CacheLock:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
+
+
+class DeliveryLock:
+    """A worker's part, in a process of its own: the right to deliver what another process publishes.
+
+    Waits ``wait_s`` seconds for a former worker to end. Raises CacheInUse, OSError.
+    """
+
+    def __init__(self, path: str, wait_s: float) -> None:
+        self._fd = _open(path)
+        if not _wait_for_part(self._fd, _DELIVERING, wait_s):
+            pid = _holder(self._fd, _DELIVERING)
+            os.close(self._fd)
+            raise CacheInUse(path, max(0, pid))
+
+    def has_publisher(self) -> bool:
+        """Whether there is an application, this worker's or a new one. While this is held no other one begins."""
+        return _holder(self._fd, _PUBLISHING) != 0
+
+    def release(self) -> None:
+        """Give the right away."""
+        os.close(self._fd)
 
 
 class _Register:
@@ -118,6 +162,47 @@ class _Register:
 
 _held = _Register()
 os.register_at_fork(after_in_child=_held.forget_in_child)
+
+
+def _open(path: str) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    return os.open(os.path.join(path, _LOCK_NAME), flags, 0o640)
+
+
+def _take_part(fd: int, part: int) -> bool:
+    try:
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, part)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EAGAIN):
+            raise
+        return False
+    return True
+
+
+def _wait_for_part(fd: int, part: int, wait_s: float) -> bool:
+    deadline = time.monotonic() + wait_s
+    while not _take_part(fd, part):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_LOOK_AGAIN_S)
+    return True
+
+
+def _holder(fd: int, part: int) -> int:
+    """The process that has this part; 0 if there is none, -1 if it cannot be seen from here (another container's)."""
+    asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, part, 1, 0)
+    kind, _, start, length, pid = _FLOCK.unpack(fcntl.fcntl(fd, fcntl.F_GETLK, asked))
+    if kind == fcntl.F_UNLCK:
+        return 0
+    return pid if pid > 0 and (start, length) == (part, 1) else -1
+
+
+def _ask_to_end(pid: int) -> None:
+    if pid > 0:
+        try:
+            os.kill(pid, signal.SIGTERM)
+        except OSError:
+            pass  # it has ended meanwhile, or is another user's: then it is waited for
 
 
 def _read_pid(fd: int) -> int:
