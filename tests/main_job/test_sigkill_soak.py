@@ -22,10 +22,10 @@ Message = tuple[int, int]  # (life of the publisher, its number there)
 class Nursery:
     """The process whose children are killed. See soak_publisher.py."""
 
-    def __init__(self, port: int, folder: Path, durability: str, seed: int) -> None:
+    def __init__(self, port: int, folder: Path, durability: str, seed: int, worker: str) -> None:
         self._ledger = folder / "ledger"
         self._errors = open(folder / "errors", "w+")  # noqa: SIM115 - closed in __exit__
-        options = (str(port), str(folder / "cache"), str(self._ledger), durability, str(seed))
+        options = (str(port), str(folder / "cache"), str(self._ledger), durability, str(seed), worker)
         self._process = processes.start("-m", "tests.main_job.soak_publisher", *options, stderr=self._errors)
 
     def order(self, words: str) -> str:
@@ -59,12 +59,13 @@ class Nursery:
 
 
 class Soak:
-    def __init__(self, folder: Path, kills: int, durability: str) -> None:
+    def __init__(self, folder: Path, kills: int, durability: str, worker: str = "thread") -> None:
         self.seed = int(os.environ.get("PERSISTMQ_SEED") or random.randrange(1 << 20))
         print("seed", self.seed)
         self.kills = kills
         self.folder = folder
         self.durability = durability
+        self.worker = worker
         self.ledger: list[Message] = []
         self.arrived: dict[int, list[Message]] = {1: [], 2: []}
         self.status: dict[str, int] = {}
@@ -76,7 +77,7 @@ class Soak:
         with (
             Mosquitto(persistence_dir=sessions) as broker,
             Receiver(broker.port, "soak") as receiver,
-            Nursery(broker.port, self.folder, self.durability, self.seed) as nursery,
+            Nursery(broker.port, self.folder, self.durability, self.seed, self.worker) as nursery,
         ):
             for life in range(1, self.kills + 1):
                 assert nursery.order("begin %d" % life).isdigit()
@@ -135,6 +136,10 @@ def check_what_holds_always(soak: Soak) -> None:
 def test_what_publish_accepted_arrives_and_with_qos_2_once_and_in_order_over_50_kills(tmp_path: Path) -> None:
     soak = Soak(tmp_path, 50, "sync").run()
     check_everything(soak)
+
+
+def test_the_same_over_25_kills_of_applications_that_have_a_worker_process(tmp_path: Path) -> None:
+    check_everything(Soak(tmp_path, 25, "sync", "process").run())
 
 
 @pytest.mark.skipif(not LONG, reason="PERSISTMQ_LONG=1 runs it")

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import random
 import threading
 import time
 import zlib
@@ -13,7 +12,7 @@ from typing import Any
 
 import paho.mqtt.client as paho
 
-from persistmq_core.contracts import Random
+from persistmq_core.contracts import Transport
 from persistmq_core.engine import Engine
 from persistmq_core.errors import ClientStopped
 from persistmq_core.limits import (
@@ -28,7 +27,9 @@ from persistmq_core.limits import (
 )
 
 from . import process_events
-from .connect_options import check_address
+from .chance import SystemRandom
+from .connect_options import check_address, client_options
+from .delivery_elsewhere import DeliveryElsewhere
 from .delivery_here import DeliveryHere
 from .group_commit import GroupCommit
 from .info import PublishInfo
@@ -36,17 +37,14 @@ from .lock import CacheLock
 from .loops import LoopCalls
 from .messages import Message, Payload, with_defaults
 from .outcomes import Outcomes
+from .recorded_client import check_portable
 from .store import FileStore
 from .transport import PahoTransport
+from .worker_start import check_start_method
 
 logger = logging.getLogger("persistmq")
 
 _STOP_GRACE_S = 10.0  # for the disk, beyond the timeout of stop()
-
-
-class _SystemRandom(Random):
-    def below(self, bound: int) -> int:
-        return random.SystemRandom().randrange(bound)
 
 
 class PersistClient:
@@ -72,6 +70,12 @@ class PersistClient:
         on_session_lost: what becomes of messages in flight when the broker lost its session. "resend": they are sent
             again as new, which may give duplicates. "trust": those that it answered with PUBREC count as delivered, the
             others are sent again.
+        worker: what delivers. "thread": one of this process. "process": a process of its own, which goes on when this
+            one hangs, and is begun again when it dies. ``mqtt_client`` is then for settings only: what has to do with
+            incoming messages or callbacks of paho's raises RuntimeError.
+        start_method: how that process is begun: "spawn" (a fresh interpreter), "forkserver" or "fork".
+        drain_after_exit: that process goes on when this one is killed, or ends without ``stop()``, until the cache is
+            empty. The next client on the cache takes over from it.
         paho_kwargs: for ``paho.mqtt.client.Client``, e.g. ``protocol=MQTTv5``, ``transport="websockets"``.
 
     Attributes:
@@ -81,7 +85,7 @@ class PersistClient:
         on_dropped: ``f(client, seq, account, reason)``, it will not be delivered; account is "refused" or "damaged".
         on_connection_up: ``f(client, session_present)``.
         on_connection_down: ``f(client, reason)``.
-            All four are called from the engine's thread: they must return soon and may publish.
+            All four are called from the client's own thread: they must return soon and may publish.
 
     Raises:
         ValueError, TypeError: a parameter that cannot be. CacheInUse: another process has the cache. FormatError: a
@@ -105,6 +109,9 @@ class PersistClient:
         reconnect_delay_ms_max: int = RECONNECT_DELAY_MS_MAX,
         segment_bytes_max: int = SEGMENT_BYTES_MAX,
         on_session_lost: str = "resend",
+        worker: str = "thread",
+        start_method: str = "spawn",
+        drain_after_exit: bool = False,
         **paho_kwargs: Any,
     ) -> None:
         if not isinstance(client_id, str) or not client_id:
@@ -112,6 +119,10 @@ class PersistClient:
         _one_of("cache_type", cache_type, ("flat",))
         _one_of("durability", durability, ("sync", "async"))
         _one_of("on_session_lost", on_session_lost, ("resend", "trust"))
+        _one_of("worker", worker, ("thread", "process"))
+        check_start_method(start_method)
+        if drain_after_exit and worker == "thread":
+            raise ValueError('drain_after_exit=True needs worker="process": a thread ends with its process')
         if bulk_msg_count:
             raise ValueError(f"bulk_msg_count is {bulk_msg_count!r}: bundles are not available yet, it must be 0")
         self.bulk_topic_rewrite = bulk_topic_rewrite
@@ -122,33 +133,52 @@ class PersistClient:
 
         self._sync = durability == "sync"
         self._outcomes = Outcomes(self)
-        transport = PahoTransport(client_id, connect_timeout_ms, **paho_kwargs)
+        engine_options: dict[str, Any] = {
+            "window": window,
+            "window_qos2": window_qos2,
+            "ack_timeout_ms": ack_timeout_ms,
+            "connect_timeout_ms": connect_timeout_ms,
+            "reconnect_delay_ms_min": reconnect_delay_ms_min,
+            "reconnect_delay_ms_max": reconnect_delay_ms_max,
+            "segment_bytes_max": segment_bytes_max,
+            "session_marker": zlib.crc32(client_id.encode()),
+            "trust_lost_session": on_session_lost == "trust",
+        }
+        settings = {
+            "cache_path": os.path.abspath(cache_path),
+            "client_id": client_id,
+            "connect_timeout_ms": connect_timeout_ms,
+            "paho_kwargs": paho_kwargs,
+            "engine_options": engine_options,
+            "drain_after_exit": drain_after_exit,
+        }
+        is_here = worker == "thread"
+        options = client_options(client_id, paho_kwargs)
+        if not is_here:
+            check_portable("the arguments of PersistClient", settings)
+        transport = PahoTransport(client_id, connect_timeout_ms, **paho_kwargs) if is_here else None
         self._cache_lock = CacheLock(cache_path)
         try:
             self._store = FileStore(cache_path)
             self._engine = Engine(
-                self._store,
-                transport,
-                _SystemRandom(),
-                self._outcomes,
-                window=window,
-                window_qos2=window_qos2,
-                ack_timeout_ms=ack_timeout_ms,
-                connect_timeout_ms=connect_timeout_ms,
-                reconnect_delay_ms_min=reconnect_delay_ms_min,
-                reconnect_delay_ms_max=reconnect_delay_ms_max,
-                segment_bytes_max=segment_bytes_max,
-                session_marker=zlib.crc32(client_id.encode()),
-                trust_lost_session=on_session_lost == "trust",
+                self._store, transport or Transport(), SystemRandom(), self._outcomes, **engine_options
             )
+            spool, journal = self._engine.spool, self._engine.journal
+            self._commits = GroupCommit(spool, journal, not self._sync, self._appended)
+            self._delivery: DeliveryHere | DeliveryElsewhere
+            if transport is not None:
+                self._delivery = DeliveryHere(self._engine, transport)
+            else:
+                self._delivery = DeliveryElsewhere(
+                    self._store, self._engine, self._commits, self._outcomes, settings, options, start_method
+                )
+                self._cache_lock.leave_delivering()
         except BaseException:
             self._cache_lock.release()
             raise
-        self._delivery = DeliveryHere(self._engine, transport)
         self.mqtt_client: paho.Client = self._delivery.mqtt_client
-        wake = self._delivery.wake
-        self._commits = GroupCommit(self._engine.spool, self._engine.journal, not self._sync, on_ended=wake)
-        self._loops = LoopCalls(self._commits, wake, self._outcomes.is_closed.is_set)
+        self._drain_after_exit = drain_after_exit
+        self._loops = LoopCalls(self._commits, self._delivery.wake, self._outcomes.is_closed.is_set)
         self._outcomes.loops = self._loops
         self._thread: threading.Thread | None = None
         self._guard = threading.Lock()
@@ -394,6 +424,9 @@ class PersistClient:
             self._delivery.sleep(0 if self._delivery.is_over else delay_ms)
         self._close()
 
+    def _appended(self) -> None:
+        self._delivery.appended()
+
     def _must_write(self) -> bool:
         """What is staged is this thread's to write: no caller waits for it, or one that must not block."""
         return not self._sync or self._loops.waits_for_storage()
@@ -410,9 +443,11 @@ class PersistClient:
     def _at_fork(self) -> None:
         """In the child: threads and the lock did not come along."""
         self._forked = True
+        self._delivery.forget_in_child()
 
     def _at_exit(self) -> None:
         """The process ends without stop(): what was accepted is stored, the broker is told good-bye."""
+        self._delivery.is_left_behind = self._drain_after_exit
         self.stop(timeout=0)
 
 

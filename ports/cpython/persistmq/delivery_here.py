@@ -20,6 +20,7 @@ class DeliveryHere:
 
     def __init__(self, engine: Engine, transport: PahoTransport) -> None:
         self.is_over = False
+        self.is_left_behind = False  # means nothing here: a thread ends with its process
         self.mqtt_client: paho.Client = transport.client
         self._engine = engine
         self._transport = transport
@@ -45,6 +46,13 @@ class DeliveryHere:
     def wake(self) -> None:
         """End a ``sleep``, or the next one. Also from a signal handler."""
         self._transport.wake()
+
+    def appended(self) -> None:
+        """More of the journal is durable."""
+        self._transport.wake()
+
+    def forget_in_child(self) -> None:
+        """In a forked child: nothing of this works there, and nothing needs to be given back."""
 
     def cursor(self) -> int:
         """All before it is settled."""

@@ -43,6 +43,7 @@ class GroupCommit:
         self._keep_failed = keep_failed
         self._on_ended = on_ended
         self._leader = _NOBODY  # the thread that writes a group
+        self._holder = _NOBODY  # the thread that lets nobody write
         self._waiting: list[tuple[int, LockType]] = []  # (what it waits for, how to wake it), first come first
         self._gathering: LockType | None = None  # wakes a leader that waits for as many callers as the last time
         self._callers = 0  # how many that is
@@ -119,6 +120,20 @@ class GroupCommit:
             self._await_turn()
             return self._write() or not self.pending()
 
+    def hold(self) -> None:
+        """Let no group be written until this thread calls ``let_go``; what is staged meanwhile waits."""
+        with self._lock:
+            while self._holder not in (_NOBODY, threading.get_ident()):
+                self._wait(self._queue(0), _RETRY_S)
+            self._holder = threading.get_ident()  # so that no other group begins behind the one that is written
+            self._await_turn()
+
+    def let_go(self) -> None:
+        """End a ``hold``."""
+        with self._lock:
+            self._holder = _NOBODY
+            self._wake()
+
     def is_busy_here(self) -> bool:
         """True in a signal handler that interrupted this thread inside one of these methods: nobody else can go on."""
         # _is_owned is what Condition itself asks of the lock.
@@ -132,7 +147,7 @@ class GroupCommit:
 
     def pending(self) -> bool:
         """Something is staged that no caller is writing."""
-        return self._leader == _NOBODY and (self._spool.staged_bytes > 0 or self._kept is not None)
+        return self._leader == self._holder == _NOBODY and (self._spool.staged_bytes > 0 or self._kept is not None)
 
     def staged(self) -> int:
         """Messages that publish() took and that are not on storage yet."""
@@ -149,15 +164,19 @@ class GroupCommit:
             raise ClientStopped("this client was stopped; make a new one on the same cache to go on")
         # RAM is not storage: a full batch waits for the disk like any other caller.
         while self._keep_failed and self.is_full():
-            if self._leader not in (_NOBODY, threading.get_ident()):
+            if self._is_others_turn():
                 self._await_turn()
             elif not self._write():
                 raise StoreError(0, f"storage is failing and the staging memory is full: {self.store_error}")
 
     def _await_turn(self) -> None:
-        """Wait until no other thread writes."""
-        while self._leader not in (_NOBODY, threading.get_ident()):
+        """Wait until no other thread writes, or keeps others from it."""
+        while self._is_others_turn():
             self._wait(self._queue(0), _RETRY_S)
+
+    def _is_others_turn(self) -> bool:
+        me = threading.get_ident()
+        return self._leader not in (_NOBODY, me) or self._holder not in (_NOBODY, me)
 
     def _queue(self, seq: int) -> LockType:
         gate = threading.Lock()
