@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from persistmq import CacheInUse, PersistClient
+from paho.mqtt.enums import MQTTProtocolVersion
+from persistmq import CacheInUse, MessageDropped, PersistClient
 from persistmq.group_commit import GroupCommit
 
 from tests.main_job import processes
@@ -433,6 +434,53 @@ def test_the_streams_of_the_application_end_with_it_also_if_the_worker_goes_on(
     assert not is_alive(pid)
 
 
+ENDS_AT_ONCE = """
+import signal, sys
+from persistmq import PersistClient
+# As applications do that wait for their signals with sigwait: children inherit it.
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+client = PersistClient("x", cache_path=sys.argv[1], worker="process", drain_after_exit=True, durability=sys.argv[3])
+client.connect_async("127.0.0.1", int(sys.argv[2]))
+for number in range(20):
+    client.publish("a", number)
+"""
+
+
+@pytest.mark.parametrize("durability", ["sync", "async"])
+def test_an_application_that_ends_as_soon_as_it_has_published_leaves_a_worker_that_drains(
+    broker: Mosquitto, receiver: Receiver, tmp_path: Path, durability: str
+) -> None:
+    done = processes.run("-c", ENDS_AT_ONCE, str(tmp_path / "cache"), str(broker.port), durability)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert receiver.wait(20) == [str(number) for number in range(20)]
+    PersistClient("x", cache_path=tmp_path / "cache").stop()
+
+
+def test_a_worker_hears_the_request_to_end_though_its_application_blocked_that_signal(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
+    broker.stop()
+    done = processes.run("-c", ENDS_AT_ONCE, str(tmp_path / "cache"), str(broker.port), "sync")
+    assert done.returncode == 0
+    time.sleep(0.5)  # it drains
+    began = time.monotonic()
+    with PersistClient("x", cache_path=tmp_path / "cache") as client:
+        assert client.get_status()["waiting"] == 20
+    assert time.monotonic() - began < 5
+
+
+def test_a_module_in_the_working_directory_is_not_imported_by_the_worker_if_it_is_not_by_the_application(
+    broker: Mosquitto, receiver: Receiver, tmp_path: Path
+) -> None:
+    (tmp_path / "program").mkdir()
+    (tmp_path / "program" / "script.py").write_text(UNGUARDED)
+    (tmp_path / "queue.py").write_text("raise RuntimeError('the wrong module')")
+    command = (str(tmp_path / "program" / "script.py"), str(tmp_path / "cache"), str(broker.port))
+    with processes.start(*command, cwd=tmp_path) as process:
+        assert process.communicate(timeout=30) == ("True\n", "")
+    assert len(receiver.wait(5)) == 5
+
+
 def test_in_asyncio_it_works_as_with_a_thread(make_client: Make, broker: Mosquitto, receiver: Receiver) -> None:
     async def work() -> None:
         async with make_client(worker="process") as client:
@@ -455,6 +503,41 @@ def test_in_async_durability_the_client_s_thread_stores_before_there_is_a_worker
         client.publish("a", number)
     assert client.flush(20)
     assert receiver.wait(501) == ["offline", *(str(number) for number in range(500))]
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_of_each_message_that_is_refused_the_application_hears_once_and_so_do_those_who_wait(
+    make_client: Make, is_killed: bool
+) -> None:
+    told: list[int] = []
+    delivered: list[int] = []
+    with Mosquitto(config_lines=["max_packet_size 500"]) as broker:
+        client = make_client(worker="process", protocol=MQTTProtocolVersion.MQTTv5)
+        client.on_dropped = lambda _client, seq, account, _reason: told.append(seq) if account == "refused" else None
+        client.on_delivered = lambda _client, seq: delivered.append(seq)
+        infos = client.publish_many([("a", "x" * (1000 if number % 2 else 10)) for number in range(1000)])
+        outcomes: list[object] = []
+
+        async def wait_for_all() -> None:
+            outcomes.extend(await asyncio.gather(*(info.published() for info in infos), return_exceptions=True))
+
+        waiting = threading.Thread(target=asyncio.run, args=(wait_for_all(),), daemon=True)
+        waiting.start()
+        client.connect_async(HOST, broker.port)
+        if is_killed:
+            assert until(lambda: len(told) > 20)
+            os.kill(worker_of(client), signal.SIGKILL)
+        assert client.flush(30)
+        waiting.join(5)
+        assert [type(outcome) for outcome in outcomes] == [bool, MessageDropped] * 500
+        assert all(outcomes[::2])
+        assert sorted(told) == [info.seq for info in infos[1::2]]
+        assert sorted(delivered) == [info.seq for info in infos[::2]]
+        for info in infos[1::2]:
+            with pytest.raises(MessageDropped, match="maximum packet size"):
+                info.wait_for_publish(0)
+        status = client.get_status()
+        assert (status["delivered"], status["refused"], status["waiting"]) == (500, 500, 0)
 
 
 def test_what_the_worker_logs_comes_out_in_the_application(

@@ -162,3 +162,68 @@ def test_a_file_as_path_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not ours")
     with pytest.raises(NotADirectoryError, match="file"):
         CacheLock(tmp_path / "file")
+
+
+_WORKER = """
+import signal, sys, time
+from persistmq.lock import DeliveryLock
+if sys.argv[2] == "deaf":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+lock = DeliveryLock(sys.argv[1], 0)
+print("held", int(lock.has_publisher()), flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def worker(path: Path, mode: str = "plain") -> Iterator["subprocess.Popen[str]"]:
+    """Another process that delivers from the cache, and publishes nothing."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+    command = [sys.executable, "-c", _WORKER, str(path), mode]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def said(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def test_a_worker_gets_its_part_when_the_application_leaves_it_and_knows_of_the_application(tmp_path: Path) -> None:
+    with CacheLock(tmp_path) as lock:
+        with worker(tmp_path) as early:
+            assert said(early) == ""  # refused
+            assert "in use by process %d" % os.getpid() in early.communicate()[1]
+        lock.leave_delivering()
+        with worker(tmp_path) as process:
+            assert said(process) == "held 1"
+            assert try_in_child(tmp_path) == os.getpid()  # and the worker was not asked to end
+            assert process.poll() is None
+            with worker(tmp_path) as second:
+                assert said(second) == ""
+                assert "in use by process %d" % process.pid in second.communicate()[1]
+
+
+def test_a_worker_without_an_application_is_asked_to_end_and_waited_for(tmp_path: Path) -> None:
+    CacheLock(tmp_path).release()
+    with worker(tmp_path) as process:
+        assert said(process) == "held 0"
+        with CacheLock(tmp_path) as lock:
+            assert lock.is_held
+            assert process.wait(5) == -signal.SIGTERM
+
+
+def test_a_worker_that_does_not_end_keeps_the_cache_and_is_named(tmp_path: Path) -> None:
+    CacheLock(tmp_path).release()
+    with worker(tmp_path, "deaf") as process:
+        assert said(process) == "held 0"
+        for _ in range(2):  # the refused one has left nothing behind
+            with pytest.raises(CacheInUse) as caught:
+                CacheLock(tmp_path, take_over_s=0.05)
+            assert caught.value.pid == process.pid
+    CacheLock(tmp_path).release()

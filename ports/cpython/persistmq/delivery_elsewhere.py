@@ -273,10 +273,13 @@ class DeliveryElsewhere:
                 pass
 
     def _stop(self, now_ms: int, stop_by_ms: int) -> int:
+        if self.is_left_behind:
+            if self._phase == _RECOVERING and now_ms < self._deadline_ms:
+                return _SEND_AGAIN_MS  # until it has recovered nothing can be written
+            if self._link is None and self._settings["address"] is not None:
+                self._begin(now_ms)  # the application ends as soon as it has published
         if self._link is None or (self.is_left_behind and self._phase != _RECOVERING):
             self.is_over = True
-        elif self.is_left_behind and now_ms < self._deadline_ms:
-            return _SEND_AGAIN_MS  # until it has recovered nothing can be written
         elif self._phase != _WORKING or now_ms >= stop_by_ms + _STOP_GRACE_MS:
             self._stop_told = True
             self._kill()
@@ -328,7 +331,7 @@ class DeliveryElsewhere:
                 logger.error("the worker process failed: %s", rest[0])
                 self._status["store_error"] = rest[0]
 
-    def _take_report(self, events: list[tuple[Any, ...]], state: tuple[Any, ...]) -> None:
+    def _take_report(self, events: list[tuple[Any, ...]], state: tuple[Any, ...] | None) -> None:
         for what, *rest in events:
             if what == "delivered":
                 for seq in range(*rest):
@@ -346,7 +349,18 @@ class DeliveryElsewhere:
             elif what == "log":
                 name, level, text = rest
                 logging.getLogger(name).log(level, "%s", text)
-        cursor, is_complete, accounts, reclaimed_bytes, status = state
+        self._progress += 1
+        if state is not None:
+            self._take_state(*state)
+
+    def _take_state(
+        self,
+        cursor: int,
+        is_complete: bool,
+        accounts: tuple[int, ...],
+        reclaimed_bytes: int,
+        status: tuple[tuple[str, Any], ...],
+    ) -> None:
         if not is_complete:
             self._untold_end = self._engine.journal.end_seq
         checkpoint, reader = self._engine.delivery.checkpoint, self._engine.delivery.reader
@@ -358,7 +372,6 @@ class DeliveryElsewhere:
             self._catch_up(min(cursor, self._untold_end))
             self._cursor = cursor
             self._settled = {seq for seq in self._settled if seq >= cursor}
-        self._progress += 1
 
     def _catch_up(self, end_seq: int) -> None:
         """What is settled before ``end_seq`` and was not told of: delivered, unless it lies under ``dead/``."""

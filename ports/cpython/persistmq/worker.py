@@ -29,7 +29,11 @@ logger = logging.getLogger("persistmq")
 _FORMER_WORKER_S = 30.0  # for one that was killed or asked to end, and waits for its disk
 _ORPHAN_STOP_MS = 5000  # for handshakes that are under way when the application is gone
 _GONE_S = 1.0  # a process that dies closes its files one after the other
-_REPORT_S = 0.1  # when the application does not read, it is tried again after this
+# More often reports would only keep the application from its work.
+_EVENTS_MS = 1
+_STATE_MS = 20  # without an event: how many are in flight, and the like
+_REPORT_AGAIN_MS = 100  # when the application does not read
+_NEVER_MS = 1 << 30
 _EVENTS_KEPT = 10_000  # while the application does not read; the cursor tells it of all others
 _EVENTS_AT_ONCE = 100  # in one message
 _TEXT_MAX = 500  # characters
@@ -81,18 +85,20 @@ class Report(Listener):
             tuple(delivery.status().items()),
         )
         while self._events or now != self._told:
-            if now_ms == self._told_ms and not delivery.is_over:
-                return 1  # more often it would only keep the application from its work
+            due_ms = self._told_ms + (_EVENTS_MS if self._events else _STATE_MS)
+            if now_ms < due_ms and not delivery.is_over:
+                return due_ms - now_ms
             events = [self._events[index] for index in range(min(len(self._events), _EVENTS_AT_ONCE))]
-            if not self._link.send("report", events, now):
-                return int(_REPORT_S * 1000)
-            self._told = now
-            self._is_complete = True
+            is_last = len(events) == len(self._events)  # the cursor does not run ahead of what is told
+            if not self._link.send("report", events, now if is_last else None):
+                return _REPORT_AGAIN_MS
             for _ in events:
                 self._events.popleft()
-            if not self._events:
+            if is_last:
+                self._told = now
+                self._is_complete = True
                 self._told_ms = now_ms
-        return 1 << 30
+        return _NEVER_MS
 
 
 class _Forward(logging.Handler):

@@ -20,8 +20,10 @@ def start_worker(method: str, sock: socket.socket, cache_path: str) -> "subproce
     its end. The others are nobody's children, so that nothing waits for them when the application ends.
     """
     if method == "spawn":
-        command = [sys.executable, "-c", _SPAWNED, str(sock.fileno()), cache_path]  # the path is for who looks at ps
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        # -P: what lies in the working directory is imported only if it would be here, too. The path is for who looks
+        # at ps.
+        command = [sys.executable, "-P", "-c", _SPAWNED, str(sock.fileno()), cache_path]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path)}
         return subprocess.Popen(
             command, pass_fds=(sock.fileno(),), stdin=subprocess.DEVNULL, env=environment, start_new_session=True
         )
