@@ -235,6 +235,10 @@ class Engine:
         self._end(now_ms, reason)
         self._retry_at = now_ms
 
+    def held_bytes(self) -> int:
+        """Bytes of the journal's files."""
+        return self.journal.appended_bytes - self.delivery.reader.reclaimed_bytes
+
     def make_room(self, now_ms: int, count: int, wanted_bytes: int) -> bool:
         """Evict the oldest messages until ``count`` more, ``wanted_bytes`` in all, have room; False if that cannot be.
 

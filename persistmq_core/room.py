@@ -53,7 +53,7 @@ class Room:
             words = "%d messages wait, cache_messages_max is %d" % (waiting, self._messages_max)
             raise _full(words, count, wanted_bytes)
         if lacking_bytes > 0:
-            if waiting:
+            if waiting > 0:
                 words = "the cache holds %d bytes, cache_bytes_max is %d" % (self.held_bytes(), self._bytes_max)
                 raise _full(words, count, wanted_bytes)
             self._journal.seal()  # all of it is settled: the file that grows can go, too
@@ -64,9 +64,11 @@ class Room:
 
     def lacks(self, count: int, wanted_bytes: int, next_seq: int, unwritten_bytes: int) -> "tuple[int, int]":
         """How many messages and how many bytes must go before there is room; none where it is 0 or less."""
-        _, messages, lacking_bytes = self._over(count, wanted_bytes, next_seq, unwritten_bytes)
+        waiting, messages, lacking_bytes = self._over(count, wanted_bytes, next_seq, unwritten_bytes)
         if messages > 0:
             messages += self._messages_max // _SLACK
+        if waiting <= 0:
+            lacking_bytes = 0  # the file that grows goes as well, see check()
         return messages, max(lacking_bytes, self._lacks_free(wanted_bytes, unwritten_bytes))
 
     def _over(self, count: int, wanted_bytes: int, next_seq: int, unwritten_bytes: int) -> "tuple[int, int, int]":

@@ -9,7 +9,7 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-from persistmq_core.errors import ClientStopped, FormatError, MessageDropped, PersistError, StoreError
+from persistmq_core.errors import CacheFull, ClientStopped, FormatError, MessageDropped, PersistError, StoreError
 
 from .client import PersistClient
 from .info import PublishInfo
@@ -21,6 +21,7 @@ except PackageNotFoundError:  # run from a source tree that was never installed
     __version__ = "0+unknown"
 
 __all__ = [
+    "CacheFull",
     "CacheInUse",
     "ClientStopped",
     "FormatError",

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 import threading
-import time
 import zlib
 from collections.abc import Callable, Iterable
 from types import TracebackType
@@ -14,7 +13,7 @@ import paho.mqtt.client as paho
 
 from persistmq_core.contracts import Transport
 from persistmq_core.engine import Engine
-from persistmq_core.errors import ClientStopped
+from persistmq_core.errors import CacheFull, ClientStopped
 from persistmq_core.limits import (
     ACK_TIMEOUT_MS,
     CONNECT_TIMEOUT_MS,
@@ -26,16 +25,17 @@ from persistmq_core.limits import (
     WINDOW_QOS2_DEFAULT,
 )
 
-from . import process_events
+from . import clock, process_events
 from .chance import SystemRandom
 from .connect_options import check_address, client_options
 from .delivery_elsewhere import DeliveryElsewhere
 from .delivery_here import DeliveryHere
+from .full_cache import ON_FULL, FullCache
 from .group_commit import GroupCommit
 from .info import PublishInfo
 from .lock import CacheLock
 from .loops import LoopCalls
-from .messages import Message, Payload, with_defaults
+from .messages import Message, Payload, expiry_seconds, with_defaults
 from .outcomes import Outcomes
 from .recorded_client import check_portable
 from .store import FileStore
@@ -67,6 +67,16 @@ class PersistClient:
         connect_timeout_ms: for TCP, TLS and CONNACK together.
         reconnect_delay_ms_min, reconnect_delay_ms_max: between attempts, with jitter.
         segment_bytes_max: size of one file of the journal.
+        cache_bytes_max: of the journal's files; None: no bound. Space comes back by whole files, a quarter of it each
+            at most.
+        cache_messages_max: that are not settled; None: no bound.
+        free_bytes_min: of the file system, left to others, and to what the broker refuses.
+        on_full: what ``publish()`` does when one of these three is reached. "reject": it raises CacheFull. "block": it
+            waits for room, ``full_timeout_ms`` at most (None: without end), then raises CacheFull. "drop_oldest": the
+            oldest messages that are not in flight are given up (account "evicted"); with ``cache_messages_max`` one in
+            a hundred beyond what is needed, with bytes whole files.
+        expires_after: seconds after which a message is not sent any more (account "expired"); None: never. What may be
+            in flight is brought to its end. MQTT 5 brokers are told what is left of the time.
         on_session_lost: what becomes of messages in flight when the broker lost its session. "resend": they are sent
             again as new, which may give duplicates. "trust": those that it answered with PUBREC count as delivered, the
             others are sent again.
@@ -82,7 +92,8 @@ class PersistClient:
         mqtt_client: the paho client, for ``username_pw_set``, ``tls_set``, ``will_set``, ``subscribe``, ``on_message``
             and every callback of its own. Its connection is run by this object.
         on_delivered: ``f(client, seq)``, the broker has acknowledged a message.
-        on_dropped: ``f(client, seq, account, reason)``, it will not be delivered; account is "refused" or "damaged".
+        on_dropped: ``f(client, seq, account, reason)``, it will not be delivered; account is "refused",
+            "damaged", "expired" or "evicted".
         on_connection_up: ``f(client, session_present)``.
         on_connection_down: ``f(client, reason)``.
             All four are called from the client's own thread: they must return soon and may publish.
@@ -108,6 +119,12 @@ class PersistClient:
         reconnect_delay_ms_min: int = RECONNECT_DELAY_MS_MIN,
         reconnect_delay_ms_max: int = RECONNECT_DELAY_MS_MAX,
         segment_bytes_max: int = SEGMENT_BYTES_MAX,
+        cache_bytes_max: int | None = None,
+        cache_messages_max: int | None = None,
+        free_bytes_min: int = 0,
+        on_full: str = "reject",
+        full_timeout_ms: int | None = None,
+        expires_after: float | None = None,
         on_session_lost: str = "resend",
         worker: str = "thread",
         start_method: str = "spawn",
@@ -120,6 +137,10 @@ class PersistClient:
         _one_of("durability", durability, ("sync", "async"))
         _one_of("on_session_lost", on_session_lost, ("resend", "trust"))
         _one_of("worker", worker, ("thread", "process"))
+        _one_of("on_full", on_full, ON_FULL)
+        if on_full == "drop_oldest" and worker == "process":
+            raise ValueError('on_full="drop_oldest" needs worker="thread"')
+        self._expires_s = expiry_seconds(expires_after)
         check_start_method(start_method)
         if drain_after_exit and worker == "thread":
             raise ValueError('drain_after_exit=True needs worker="process": a thread ends with its process')
@@ -143,6 +164,9 @@ class PersistClient:
             "segment_bytes_max": segment_bytes_max,
             "session_marker": zlib.crc32(client_id.encode()),
             "trust_lost_session": on_session_lost == "trust",
+            "cache_bytes_max": _bound("cache_bytes_max", cache_bytes_max),
+            "cache_messages_max": _bound("cache_messages_max", cache_messages_max),
+            "free_bytes_min": free_bytes_min,
         }
         settings = {
             "cache_path": os.path.abspath(cache_path),
@@ -178,6 +202,7 @@ class PersistClient:
             raise
         self.mqtt_client: paho.Client = self._delivery.mqtt_client
         self._drain_after_exit = drain_after_exit
+        self._full = FullCache(on_full, full_timeout_ms, self._engine, self._outcomes, self._make_room_soon)
         self._loops = LoopCalls(self._commits, self._delivery.wake, self._outcomes.is_closed.is_set)
         self._outcomes.loops = self._loops
         self._thread: threading.Thread | None = None
@@ -201,15 +226,30 @@ class PersistClient:
         self._delivery.connect(mqtt_host, mqtt_port, kwargs)
         self._start()
 
-    def publish(self, topic: str, payload: Payload = None, qos: int = 2, retain: bool = False) -> PublishInfo:
+    def publish(
+        self,
+        topic: str,
+        payload: Payload = None,
+        qos: int = 2,
+        retain: bool = False,
+        *,
+        expires_after: float | None = None,
+    ) -> PublishInfo:
         """Accept one message. With durability "sync" it is on storage when this returns.
 
+        ``expires_after``: seconds, instead of the client's; ``math.inf``: never.
         Raises ValueError or TypeError (topic, payload, qos: nothing was written), StoreError (the disk: not accepted,
-        what was stored before is whole), ClientStopped.
+        what was stored before is whole), CacheFull (a StoreError: a bound of the cache), ClientStopped.
         """
         if self._stopped or self._forked:
             self._check_alive()
-        seq = self._commits.stage(topic, payload, qos, retain)
+        expires_s = self._expires_s if expires_after is None else expiry_seconds(expires_after)
+        try:
+            seq = self._commits.stage(topic, payload, qos, retain, expires_s)
+        except CacheFull as full:
+            seq = self._full.accept(
+                full, lambda: self._commits.stage(topic, payload, qos, retain, expires_s), self._is_here()
+            )
         if self._sync:
             self._commits.commit(seq)  # which wakes the engine
         else:
@@ -217,7 +257,14 @@ class PersistClient:
             self._delivery.wake()
         return PublishInfo(self, seq)
 
-    def publish_many(self, messages: Iterable[Message], qos: int = 2, retain: bool = False) -> list[PublishInfo]:
+    def publish_many(
+        self,
+        messages: Iterable[Message],
+        qos: int = 2,
+        retain: bool = False,
+        *,
+        expires_after: float | None = None,
+    ) -> list[PublishInfo]:
         """Accept all of them, or none: they are written together, with one sync. Infos in their order.
 
         A message is ``(topic, payload)``, or with its own ``(topic, payload, qos, retain)``, or a dict of these names.
@@ -228,7 +275,11 @@ class PersistClient:
         batch = [with_defaults(message, qos, retain) for message in messages]
         if not batch:
             return []
-        first_seq = self._commits.stage_all(batch)
+        expires_s = self._expires_s if expires_after is None else expiry_seconds(expires_after)
+        try:
+            first_seq = self._commits.stage_all(batch, expires_s)
+        except CacheFull as full:
+            first_seq = self._full.accept(full, lambda: self._commits.stage_all(batch, expires_s), self._is_here())
         if self._sync:
             self._commits.commit_all(first_seq, first_seq + len(batch))
         else:
@@ -237,7 +288,13 @@ class PersistClient:
         return [PublishInfo(self, seq) for seq in range(first_seq, first_seq + len(batch))]
 
     async def publish_async(
-        self, topic: str, payload: Payload = None, qos: int = 2, retain: bool = False
+        self,
+        topic: str,
+        payload: Payload = None,
+        qos: int = 2,
+        retain: bool = False,
+        *,
+        expires_after: float | None = None,
     ) -> PublishInfo:
         """``publish`` for asyncio: the loop goes on meanwhile, and tasks that publish at the same time share syncs.
 
@@ -247,7 +304,14 @@ class PersistClient:
         self._check_alive()
         self._check_not_here()
         self._start()  # the client's thread is the one that syncs
-        seq = await self._loops.stage(topic, payload, qos, retain)
+        expires_s = self._expires_s if expires_after is None else expiry_seconds(expires_after)
+        try:
+            seq = await self._loops.stage(topic, payload, qos, retain, expires_s)
+        except CacheFull as full:
+            # Seldom, so a thread may wait for room.
+            seq = await asyncio.to_thread(
+                self._full.accept, full, lambda: self._commits.stage(topic, payload, qos, retain, expires_s)
+            )
         if self._sync:
             await self._loops.commit(seq)
         else:
@@ -270,6 +334,8 @@ class PersistClient:
             "cached_items": accounts["waiting"],
             **accounts,
             "staged": self._commits.staged(),
+            "cache_bytes": self._engine.held_bytes(),
+            "clock_valid": clock.unix_ms() > 0,
             **status,
             "store_error": self._commits.store_error or status["store_error"],
         }
@@ -289,7 +355,7 @@ class PersistClient:
         self._stopped = True
         if self._forked or self._outcomes.is_closed.is_set():
             return
-        self._delivery.stop_by(_now_ms() + int(timeout * 1000))
+        self._delivery.stop_by(clock.now_ms() + int(timeout * 1000))
         if threading.current_thread() is self._thread or self._commits.is_busy_here():
             return  # in a callback, or in a signal handler inside publish(): it ends when these have returned
         if self._is_first():
@@ -368,8 +434,15 @@ class PersistClient:
         if self._forked:
             raise RuntimeError("this client belongs to the parent process; make one in the child, on another cache")
 
+    def _is_here(self) -> bool:
+        return threading.current_thread() is self._thread
+
+    def _make_room_soon(self) -> None:
+        self._start()
+        self._delivery.wake()
+
     def _check_not_here(self) -> None:
-        if threading.current_thread() is self._thread:
+        if self._is_here():
             raise RuntimeError("waiting for delivery in a callback: the engine's thread would wait for itself")
 
     def _wait(self, done: Callable[[], bool], timeout: float | None) -> bool:
@@ -400,12 +473,14 @@ class PersistClient:
             return  # stop() came before this
         progress = self._delivery.progress()
         while not self._delivery.is_over:
-            now_ms = _now_ms()
+            now_ms = clock.now_ms()
             stored = True
             try:
                 if self._commits.pending() and self._must_write():
                     stored = self._commits.commit_staged()
                 self._loops.settle_stored()
+                if self._full.wishes:
+                    self._make_room(now_ms)
                 delay_ms = self._delivery.turn(now_ms)
             except BaseException as failure:  # noqa: BLE001
                 # A bug, ours or a library's, or sys.exit() in a callback of paho's. Never a dead thread that nobody
@@ -423,6 +498,10 @@ class PersistClient:
                 delay_ms = 0
             self._delivery.sleep(0 if self._delivery.is_over else delay_ms)
         self._close()
+
+    def _make_room(self, now_ms: int) -> None:
+        self._commits.commit_staged()  # only what is on storage can be given up
+        self._full.grant(now_ms)
 
     def _appended(self) -> None:
         self._delivery.appended()
@@ -451,15 +530,18 @@ class PersistClient:
         self.stop(timeout=0)
 
 
-def _now_ms() -> int:
-    return time.monotonic_ns() // 1_000_000
-
-
 def _warn_of_older_cache(cache_path: str | os.PathLike[str]) -> None:
     for name in sorted(os.listdir(cache_path)):
         if name == "database.sq3" or name.endswith(".pkl"):
             logger.warning("%s holds messages of persistmq 0.1.4 (%s): they are not taken over yet", cache_path, name)
             return
+
+
+def _bound(name: str, value: int | None) -> int:
+    """For the engine, where 0 is no bound."""
+    if value == 0:
+        raise ValueError(f"{name} is 0: nothing could be published; None is no bound")
+    return value or 0
 
 
 def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:

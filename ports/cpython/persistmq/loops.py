@@ -89,9 +89,9 @@ class LoopCalls:
 
     # --- on the thread of an event loop ---
 
-    async def stage(self, topic: str, payload: object, qos: int, retain: bool) -> int:
+    async def stage(self, topic: str, payload: object, qos: int, retain: bool, expires_s: int = 0) -> int:
         """As ``GroupCommit.stage``, and where that waits for the disk this lets the loop go on."""
-        while (seq := self._commits.stage_now(topic, payload, qos, retain)) is None:
+        while (seq := self._commits.stage_now(topic, payload, qos, retain, expires_s)) is None:
             await self._until_stored(_ROOM)
         return seq
 

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("persistmq")
 
+_WORDS = {
+    "damaged": "its bytes on storage were damaged",
+    "evicted": "the cache was full, and it was the oldest",
+    "expired": "it was too old when its turn came",
+}
 _DROPS_KEPT = 10_000  # how many undeliverable messages are remembered by number, for their infos
 
 
@@ -28,6 +33,7 @@ class Outcomes(Listener):
         self.last_mid: int | None = None
         self.is_closed = threading.Event()
         self._client = client
+        self._told: set[str] = set()  # accounts
         self._drops: dict[int, tuple[str, str]] = {}
         self._progress = threading.Condition()
         self._waits: list[Callable[[], bool]] = []  # what callers wait for
@@ -41,11 +47,14 @@ class Outcomes(Listener):
             self._call(self._client.on_delivered, seq)
 
     def dropped(self, seq: int, account: str, reason_code: int) -> None:
-        words = reason_words(reason_code) if account == "refused" else "its bytes on storage were damaged"
+        words = reason_words(reason_code) if account == "refused" else _WORDS[account]
         if len(self._drops) >= _DROPS_KEPT:
             self._drops.pop(next(iter(self._drops)))
         self._drops[seq] = (account, words)
-        logger.warning("message %d was %s: %s", seq, account, words)
+        # Whoever bounds the cache or lets messages expire expects many of these: the first is a warning.
+        is_known = account in self._told and account in ("evicted", "expired")
+        self._told.add(account)
+        logger.log(logging.DEBUG if is_known else logging.WARNING, "message %d was %s: %s", seq, account, words)
         self.loops.settle(seq, MessageDropped(seq, account, words))
         self._call(self._client.on_dropped, seq, account, words)
 

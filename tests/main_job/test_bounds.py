@@ -1,0 +1,165 @@
+"""A cache with bounds, and messages that expire, as an application meets them."""
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from persistmq import CacheFull, ClientStopped, MessageDropped, PersistClient, StoreError
+
+from tests.main_job.receiver import Receiver, until
+from tests.support.mosquitto import Mosquitto
+
+Make = Callable[..., PersistClient]
+
+
+def test_a_full_cache_refuses_and_takes_again_when_something_is_delivered(
+    make_client: Make, broker: Mosquitto, receiver: Receiver
+) -> None:
+    client = make_client(cache_messages_max=3)
+    for number in range(3):
+        client.publish("a", number)
+    with pytest.raises(CacheFull, match="cache_messages_max is 3"):
+        client.publish("a", "refused")
+    with pytest.raises(StoreError):
+        client.publish_many([("a", "refused")])
+    client.connect_async("127.0.0.1", broker.port)
+    assert client.flush(10)
+    client.publish("a", 3)
+    assert client.flush(10)
+    assert until(lambda: [arrival.payload for arrival in receiver.arrivals] == [b"0", b"1", b"2", b"3"])
+
+
+@pytest.mark.parametrize("durability", ["sync", "async"])
+def test_block_waits_until_there_is_room(
+    make_client: Make, broker: Mosquitto, receiver: Receiver, durability: str
+) -> None:
+    client = make_client(cache_messages_max=10, on_full="block", durability=durability)
+    thread = threading.Thread(target=lambda: [client.publish("a", number) for number in range(200)])
+    thread.start()
+    assert until(lambda: client.get_status()["waiting"] + client.get_status()["staged"] >= 10)
+    client.connect_async("127.0.0.1", broker.port)
+    thread.join(30)
+    assert not thread.is_alive()
+    assert client.flush(10)
+    assert until(lambda: len(receiver.arrivals) >= 200)
+    assert [arrival.payload for arrival in receiver.arrivals] == [b"%d" % number for number in range(200)]
+
+
+def test_block_gives_up_after_its_time_and_when_the_client_is_stopped(make_client: Make) -> None:
+    client = make_client(cache_messages_max=1, on_full="block", full_timeout_ms=150)
+    client.publish("a", 1)
+    began = time.monotonic()
+    with pytest.raises(CacheFull):
+        client.publish("a", 2)
+    assert 0.1 < time.monotonic() - began < 5
+    client.stop()
+    patient = make_client(cache_messages_max=1, on_full="block")
+    outcome: list[Exception] = []
+
+    def wait() -> None:
+        try:
+            patient.publish("a", 3)
+        except ClientStopped as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    assert until(lambda: patient._outcomes._waits)
+    patient.stop()
+    thread.join(10)
+    assert len(outcome) == 1
+
+
+@pytest.mark.parametrize("durability", ["sync", "async"])
+def test_drop_oldest_keeps_the_newest_through_an_outage(
+    make_client: Make, broker: Mosquitto, receiver: Receiver, durability: str
+) -> None:
+    client = make_client(cache_messages_max=50, on_full="drop_oldest", durability=durability)
+    dropped: list[int] = []
+    client.on_dropped = lambda client, seq, account, reason: dropped.append(seq)
+    infos = [client.publish("a", number) for number in range(300)]
+    status = client.get_status()
+    assert (status["evicted"], status["waiting"] + status["staged"]) == (250, 50)
+    assert dropped == [info.seq for info in infos[:250]]
+    with pytest.raises(MessageDropped, match="evicted"):
+        infos[0].wait_for_publish(1)
+    client.connect_async("127.0.0.1", broker.port)
+    assert client.flush(10)
+    assert until(lambda: len(receiver.arrivals) >= 50)
+    assert [arrival.payload for arrival in receiver.arrivals] == [b"%d" % number for number in range(250, 300)]
+    assert client.get_status()["delivered"] == 50
+
+
+def test_a_bound_of_bytes_holds_on_the_disk(make_client: Make) -> None:
+    client = make_client(cache_bytes_max=64 * 1024, on_full="drop_oldest")
+    for _ in range(2000):
+        client.publish("a", b"x" * 100)
+    held = sum(path.stat().st_size for path in Path(client._store.path, "journal").iterdir())
+    assert held == client.get_status()["cache_bytes"] <= 64 * 1024
+    assert client.get_status()["waiting"] > 300
+
+
+def test_a_callback_that_publishes_into_a_full_cache_is_refused_and_does_not_hang(
+    make_client: Make, broker: Mosquitto
+) -> None:
+    client = make_client(cache_messages_max=2, on_full="block")
+    errors: list[Exception] = []
+
+    def again(client: PersistClient, seq: int) -> None:
+        try:
+            client.publish_many([("a", 1), ("a", 2)])
+        except CacheFull as error:
+            errors.append(error)
+
+    client.on_delivered = again
+    client.publish_many([("a", 1), ("a", 2)])
+    client.connect_async("127.0.0.1", broker.port)
+    assert until(lambda: errors)
+
+
+def test_what_is_too_old_after_an_outage_is_not_sent(
+    make_client: Make, broker: Mosquitto, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = make_client(expires_after=60)
+    old = client.publish("a", "old")
+    client.publish("a", "for ever", expires_after=math.inf)
+    client.publish_many([("a", "longer")], expires_after=7200)
+    real = time.time_ns
+    monkeypatch.setattr("persistmq.clock.time.time_ns", lambda: real() + 3600 * 10**9)
+    client.publish("a", "new")
+    client.connect_async("127.0.0.1", broker.port)
+    assert client.flush(10)
+    assert until(lambda: len(receiver.arrivals) >= 3)
+    assert [arrival.payload for arrival in receiver.arrivals] == [b"for ever", b"longer", b"new"]
+    with pytest.raises(MessageDropped, match="expired"):
+        old.wait_for_publish(1)
+    status = client.get_status()
+    assert (status["expired"], status["delivered"], status["clock_valid"]) == (1, 3, True)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"cache_bytes_max": 0},
+        {"cache_bytes_max": 100},
+        {"cache_messages_max": 0},
+        {"free_bytes_min": -1},
+        {"on_full": "explode"},
+        {"expires_after": 0},
+        {"expires_after": -1},
+        {"on_full": "drop_oldest", "worker": "process"},
+    ],
+)
+def test_bounds_that_cannot_be_are_refused(make_client: Make, options: dict[str, object]) -> None:
+    with pytest.raises(ValueError):
+        make_client(**options)
+
+
+def test_an_expiry_that_is_no_number_is_refused_before_anything_is_written(make_client: Make) -> None:
+    client = make_client()
+    with pytest.raises(TypeError):
+        client.publish("a", "b", expires_after="1")  # type: ignore[arg-type]
+    assert client.get_status()["accepted"] == 0
