@@ -107,7 +107,7 @@ def test_a_payload_over_the_limit_of_mqtt_is_refused_with_the_limit(
     make_client: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = make_client()
-    monkeypatch.setattr("persistmq_core.spool.REMAINING_LENGTH_MAX", 1005 + len("topic"))
+    monkeypatch.setattr("persistmq_core.spool.REMAINING_LENGTH_MAX", 1010 + len("topic"))
     client.publish("topic", bytes(1000))
     with (
         nothing_changes_in(tmp_path / "cache"),
