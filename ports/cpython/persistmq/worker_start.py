@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from typing import Any
 
 from .worker import main
@@ -47,8 +48,10 @@ def _leave_behind(sock: socket.socket) -> None:
         try:
             keep = sock.detach()
             # Of a forked application: another worker's link among them would hide that application's end.
-            os.closerange(3, keep)
-            os.closerange(keep + 1, os.sysconf("SC_OPEN_MAX"))
+            for descriptor in map(int, os.listdir("/proc/self/fd")):
+                if descriptor > 2 and descriptor != keep:
+                    with suppress(OSError):  # the one that listed them is closed already
+                        os.close(descriptor)
             os.setsid()
             main(keep)
         finally:
