@@ -8,7 +8,7 @@ from . import packets
 from .contracts import Listener, Store, Transport
 from .dead_letters import PACKET_TOO_LARGE, QOS_NOT_SUPPORTED, RETAIN_NOT_SUPPORTED, park
 from .journal import GAP, MESSAGE, Journal, JournalReader
-from .limits import PACKET_ID_SPAN, PUBLISH_OVERHEAD_BYTES, SEND_BYTES, const
+from .limits import AHEAD_WINDOWS, PACKET_ID_SPAN, PUBLISH_OVERHEAD_BYTES, SEND_BYTES, const
 from .record import Record
 from .recovery import Recovered
 from .window import (
@@ -73,6 +73,7 @@ class Delivery:
         self.window.load(found.checkpoint.cursor, found.checkpoint.places)
         self.limit = window  # of messages in flight, before the broker's Receive Maximum
         self.limit_qos2 = window_qos2
+        self.ahead_windows = AHEAD_WINDOWS  # how far the sent bound is set
         self.strays = 0  # acknowledgements that meant nothing
         self.unsaved = False  # something was settled since the last checkpoint
         self.reader = JournalReader(store, found.checkpoint.cache_id, read_bytes)
@@ -222,8 +223,7 @@ class Delivery:
         state.cursor = self.window.cursor
         state.sent_bound = max(self._sent_end, state.cursor)
         if self._connected:
-            # Twice the window, so that acknowledgements that may be stored late do not force a save each.
-            state.sent_bound = max(state.sent_bound, state.cursor + 2 * self.window.span)
+            state.sent_bound = max(state.sent_bound, state.cursor + self.ahead_windows * self.window.span)
         self.window.store(state.places)
         checkpoints.save(self._store, state)
         self._durable_cursor = state.cursor

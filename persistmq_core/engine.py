@@ -13,6 +13,8 @@ from .errors import ProtocolError
 from .journal import Journal
 from .limits import (
     ACK_TIMEOUT_MS,
+    AHEAD_WINDOWS,
+    AHEAD_WINDOWS_BOUNDED,
     CHECKPOINT_DELAY_MS,
     CONNECT_TIMEOUT_MS,
     DROPS_BEFORE_PROBING,
@@ -109,7 +111,9 @@ class Engine:
         self._session_marker = session_marker
         self._trust = trust_lost_session
 
-        found = recover(store, max(window, window_qos2), random, read_bytes)
+        has_bounds = cache_bytes_max or cache_messages_max or free_bytes_min
+        ahead_windows = AHEAD_WINDOWS_BOUNDED if has_bounds else AHEAD_WINDOWS
+        found = recover(store, max(window, window_qos2), random, read_bytes, ahead_windows)
         if followed is not None:
             # Who appends knows what its files hold, better than who finds them.
             found.end_seq, found.active_first, found.skipped = followed
@@ -127,7 +131,8 @@ class Engine:
             store, self.journal, found, self._listener, window, window_qos2, read_bytes, send_bytes
         )
 
-        if cache_bytes_max or cache_messages_max or free_bytes_min:
+        self.delivery.ahead_windows = ahead_windows
+        if has_bounds:
             from .room import Room  # noqa: PLC0415 - only here: a board without bounds has no room for it
 
             self.spool.room = Room(

@@ -23,6 +23,10 @@ SEQ_FIRST = const(1)  # 0 means "none"
 # The window is a span of sequence numbers; it must stay far below PACKET_ID_SPAN, so that an identifier
 # still in the window can never be met again. A quarter leaves room for skipped numbers.
 WINDOW_MAX = const(15000)
+# A checkpoint says beyond which number nothing was sent: so many windows ahead, so that acknowledgements that may be
+# stored late do not force a save each. What is below may have been in flight when the power failed, and is not evicted.
+AHEAD_WINDOWS = const(16)
+AHEAD_WINDOWS_BOUNDED = const(2)  # in a cache with bounds
 WINDOW_DEFAULT = const(1000)  # QoS 1: fills a link of 400 ms round trip; costs 250 bytes of checkpoint
 # QoS 2, PUBLISH sent and PUBREL not yet: Mosquitto's default max_inflight_messages. Above it Mosquitto 2.0
 # acknowledges and loses messages (eclipse/mosquitto#3056, #3088).

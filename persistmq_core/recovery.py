@@ -7,7 +7,7 @@ segments, not of records. It always comes to an end: what does not read is moved
 from . import checkpoint as checkpoints
 from .checkpoint import PLACE_DONE, PLACE_WAITING, Checkpoint
 from .contracts import Random, Store
-from .limits import READ_BYTES, SEQ_FIRST, const
+from .limits import AHEAD_WINDOWS, READ_BYTES, SEQ_FIRST, const
 from .record import FRAME_BYTES_MIN
 from .segment import (
     JOURNAL,
@@ -40,7 +40,9 @@ class Recovered:
         self.held_bytes = 0  # of all segments
 
 
-def recover(store: Store, span: int, random: Random, read_bytes: int = READ_BYTES) -> Recovered:
+def recover(
+    store: Store, span: int, random: Random, read_bytes: int = READ_BYTES, ahead_windows: int = AHEAD_WINDOWS
+) -> Recovered:
     """Survey the cache. Raises FormatError for a newer disk version, before anything is changed; OSError."""
     state, doubtful = checkpoints.load(store)
     files = _headers(store)
@@ -52,7 +54,7 @@ def recover(store: Store, span: int, random: Random, read_bytes: int = READ_BYTE
         unknown = False
         if doubtful:
             # The newest one may be lost. Nothing was sent beyond its bound, which was no further than this.
-            state.sent_bound += 2 * max(span, len(state.places))
+            state.sent_bound += ahead_windows * max(span, len(state.places))
     if len(state.places) < span:
         state.places = state.places + bytearray(span - len(state.places))
     segments = _adopt(store, files, state.cache_id)

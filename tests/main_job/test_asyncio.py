@@ -48,7 +48,7 @@ def test_a_thousand_tasks_at_once_share_a_few_syncs_and_arrive_once_and_in_order
 
     before = threading.active_count()
     asyncio.run(work())
-    assert len(threads) == before + 1, threads  # the client's own
+    assert before < len(threads) <= before + 2, threads  # the client's own, and its writer
     assert receiver.wait(1000) == [str(number) for number in range(1000)]
     assert nothing_is_left_in(client)
 

@@ -79,16 +79,16 @@ class SendingTest(DeliveryTestCase):
 
     def test_no_more_goes_out_than_the_bound_on_storage_allows(self):
         # Law 4: after a restart no number from the stored bound on can have been on the wire.
-        self.publish(*[0] * 40)
+        self.publish(*[0] * 200)
         self.assertFalse(self.delivery.must_save())
         sent = []
-        for _ in range(10):
+        for _ in range(40):
             sent += self.fill()
             self.delivery.taken()
             if self.delivery.must_save():
                 break
         self.assertTrue(self.delivery.must_save())
-        self.assertTrue(len(sent) < 40)
+        self.assertTrue(len(sent) < 200)
         self.assertEqual(self.fill(), [])
         self.delivery.save()
         self.assertTrue(self.fill())

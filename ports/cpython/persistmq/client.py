@@ -41,6 +41,7 @@ from .recorded_client import check_portable
 from .store import FileStore
 from .transport import PahoTransport
 from .worker_start import check_start_method
+from .writer import Writer
 
 logger = logging.getLogger("persistmq")
 
@@ -205,6 +206,8 @@ class PersistClient:
         self._full = FullCache(on_full, full_timeout_ms, self._engine, self._outcomes, self._make_room_soon)
         self._loops = LoopCalls(self._commits, self._delivery.wake, self._outcomes.is_closed.is_set)
         self._outcomes.loops = self._loops
+        self._writer = Writer(self._commits, self._must_write)
+        self._tried_at_ms = 0
         self._thread: threading.Thread | None = None
         self._guard = threading.Lock()
         self._has_runner = False
@@ -468,16 +471,14 @@ class PersistClient:
             return first
 
     def _run(self) -> None:
-        """The client's thread: it writes what no caller writes, and delivers from connect_async on."""
+        """The client's thread: it has written what no caller writes, and delivers from connect_async on."""
         if not self._is_first():
             return  # stop() came before this
         progress = self._delivery.progress()
         while not self._delivery.is_over:
             now_ms = clock.now_ms()
-            stored = True
             try:
-                if self._commits.pending() and self._must_write():
-                    stored = self._commits.commit_staged()
+                self._write_soon(now_ms)
                 self._loops.settle_stored()
                 if self._full.wishes:
                     self._make_room(now_ms)
@@ -492,12 +493,17 @@ class PersistClient:
             if before != progress:
                 self._outcomes.tell(self._delivery.cursor())
             self._loops.tell()
-            if not stored:
+            if self._commits.store_error:
                 delay_ms = min(delay_ms, STORE_RETRY_MS)
-            elif self._commits.pending() and self._must_write():
-                delay_ms = 0
             self._delivery.sleep(0 if self._delivery.is_over else delay_ms)
         self._close()
+
+    def _write_soon(self, now_ms: int) -> None:
+        if not self._commits.pending() or not self._must_write():
+            return
+        if not self._commits.store_error or now_ms - self._tried_at_ms >= STORE_RETRY_MS:
+            self._tried_at_ms = now_ms
+            self._writer.wake()
 
     def _make_room(self, now_ms: int) -> None:
         self._commits.commit_staged()  # only what is on storage can be given up
@@ -507,10 +513,11 @@ class PersistClient:
         self._delivery.appended()
 
     def _must_write(self) -> bool:
-        """What is staged is this thread's to write: no caller waits for it, or one that must not block."""
+        """What is staged is the writer's: no caller waits for it, or one that must not block."""
         return not self._sync or self._loops.waits_for_storage()
 
     def _close(self) -> None:
+        self._writer.close()
         self._commits.end()
         if self._commits.staged():
             logger.error("stopped with messages that could not be stored: %s", self._commits.store_error)
