@@ -99,6 +99,15 @@ class Delivery:
         self._expired: list[int] = []  # settled, and that is not on storage yet
         self._refused: list[tuple[int, int]] = []  # (seq, reason), to be parked
 
+    def cursor(self) -> int:
+        """All before it is settled, and the listener knows. For any thread."""
+        expired = self._expired
+        return expired[0] if expired else self.window.cursor
+
+    def is_settled(self, seq: int) -> bool:
+        """It was delivered or never will be, and the listener knows. For any thread."""
+        return (self.window.state(seq) == DONE or seq < self.window.cursor) and seq not in self._expired
+
     # --- the connection began or ended ---
 
     def resume(self) -> None:
@@ -139,8 +148,8 @@ class Delivery:
         self._boot_ms = now_ms
 
     def progress(self) -> int:
-        """A number that grows whenever a message is settled or a segment is freed."""
-        return self.checkpoint.settled() + self.window.cursor + self.reader.reclaimed_bytes
+        """A number that grows whenever a message is settled, the listener told of it, or a segment freed."""
+        return self.checkpoint.settled() + self.window.cursor + self.reader.reclaimed_bytes - len(self._expired)
 
     # --- acknowledgements ---
 

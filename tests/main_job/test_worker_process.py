@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
-from persistmq import CacheInUse, MessageDropped, PersistClient
+from persistmq import CacheFull, CacheInUse, MessageDropped, PersistClient
 from persistmq.group_commit import GroupCommit
 
 from tests.main_job import processes
@@ -323,6 +323,59 @@ def test_a_worker_that_is_killed_again_and_again_costs_no_message_and_doubles_no
     assert sorted(delivered) == list(range(1, published + 1))
     assert len(downs) == status["connections"] - 1
     assert all("the worker process ended" in reason for reason in downs)
+
+
+@pytest.mark.parametrize("bound", [{"cache_messages_max": 100}, {"cache_bytes_max": 40_000}])
+def test_bounds_of_the_cache_hold_and_room_comes_back_also_when_workers_are_killed(
+    make_client: Make, broker: Mosquitto, receiver: Receiver, tmp_path: Path, bound: "dict[str, Any]"
+) -> None:
+    client = make_client(worker="process", on_full="block", full_timeout_ms=20_000, **bound)
+    client.connect_async(HOST, broker.port)
+    held_bytes = []
+    for number in range(2000):
+        client.publish("a", "%d %s" % (number, "x" * 100))
+        if number % 400 == 399:
+            with suppress(ProcessLookupError):
+                os.kill(worker_of(client), signal.SIGKILL)
+        held_bytes.append(client.get_status()["cache_bytes"])
+        assert client.get_status()["waiting"] <= bound.get("cache_messages_max", 2000)
+    assert client.flush(20)
+    assert [int(payload.split()[0]) for payload in receiver.wait(2000)] == list(range(2000))
+    headers_bytes = 5 * 32  # with each worker a new file begins
+    assert max(held_bytes) <= bound.get("cache_bytes_max", 1 << 30) + headers_bytes
+
+    def on_disk() -> int:
+        return sum(path.stat().st_size for path in (tmp_path / "cache" / "journal").iterdir())
+
+    assert until(lambda: client.get_status()["cache_bytes"] == on_disk())
+    client.stop()
+    broker.stop()
+    client = make_client(worker="process", **bound)
+    with pytest.raises(CacheFull):
+        for _ in range(1000):
+            client.publish("a", "x" * 100)
+
+
+@pytest.mark.parametrize("worker", ["thread", "process"])
+def test_what_is_too_old_is_not_sent_and_the_application_hears_of_it(
+    make_client: Make, broker: Mosquitto, receiver: Receiver, worker: str
+) -> None:
+    client = make_client(worker=worker)
+    dropped: list[tuple[int, str]] = []
+    client.on_dropped = lambda _client, seq, account, _reason: dropped.append((seq, account))
+    client.publish("a", "new", expires_after=3600)
+    old = client.publish("a", "old", expires_after=1)
+    time.sleep(1.1)  # the time of day is the worker's
+    client.connect_async(HOST, broker.port)
+    began = time.monotonic()
+    assert client.flush(10)
+    assert time.monotonic() - began < 5
+    assert receiver.wait(1) == ["new"]
+    assert dropped == [(old.seq, "expired")]
+    with pytest.raises(MessageDropped):
+        old.wait_for_publish(0)
+    status = client.get_status()
+    assert (status["delivered"], status["expired"], status["waiting"]) == (1, 1, 0)
 
 
 def test_while_a_new_worker_looks_through_the_cache_nothing_is_written(

@@ -57,6 +57,23 @@ class ExpiryTest(unittest.TestCase):
         self.assertEqual(self.expired(world), [1, 2])
         self.assertEqual((world.account("expired"), world.account("delivered")), (2, 2))
 
+    def test_nobody_is_told_that_it_is_settled_before_its_account_is_on_storage(self):
+        world = self.world()
+        delivery = world.engine.delivery
+        world.send(b"sent")
+        world.online()
+        world.run(1000)
+        self.assertEqual((delivery.cursor(), delivery.is_settled(1), delivery.is_settled(2)), (2, True, False))
+        world.send(b"old", 1, 1)
+        world.send(b"older", 1, 1)
+        world.now_ms += 5000
+        told = []
+        while len(told) < 2:
+            told = self.expired(world)
+            settled = [delivery.is_settled(seq) for seq in (2, 3)]
+            self.assertEqual((delivery.cursor(), settled), (4, [True] * 2) if told else (2, [False] * 2))
+            world.step(1)
+
     def test_what_is_not_too_old_yet_is_sent(self):
         world = self.world()
         world.send(b"young", 1, 10)

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 from collections import deque
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -82,10 +83,9 @@ class DeliveryElsewhere:
         window = engine.delivery.window
         self._cursor = window.cursor
         self._settled = {seq for seq in range(window.cursor, window.end) if window.state(seq) == DONE}
-        self._untold_end = 0  # numbers before it may be settled without a word: their worker was killed meanwhile
         self._progress = 0
         self._connections = 0
-        self._reclaimed_bytes_before = 0  # by former workers
+        self._reclaimed_bytes_before = 0  # when this worker began
         self._status: dict[str, Any] = {
             "connected": False,
             "in_flight": 0,
@@ -220,11 +220,16 @@ class DeliveryElsewhere:
         self._commits.hold()
         self._phase = _RECOVERING
         journal = self._engine.journal
-        self._untold_end = journal.end_seq
         journal.seal()  # the file that grows may get another name
         self._send_link("recover", (journal.end_seq, journal.active_seq, journal.skipped))
 
-    def _recovered(self) -> None:
+    def _recovered(self, held_bytes: int, cursor: int, done: list[int]) -> None:
+        # The one before may have removed files and not have said so any more.
+        self._reclaimed_bytes_before = self._engine.journal.appended_bytes - held_bytes
+        self._engine.delivery.reader.reclaimed_bytes = self._reclaimed_bytes_before
+        # Nor of what it settled at last.
+        self._catch_up([*range(self._cursor, cursor), *done])
+        self._move_cursor(cursor)
         self._phase = _WORKING
         self._commits.let_go()
 
@@ -240,7 +245,6 @@ class DeliveryElsewhere:
         if now_ms - self._began_ms > _LONG_LIFE_MS:
             self._next_delay_ms = _NEXT_DELAY_MS_MIN
         self._begin_at_ms = now_ms + self._next_delay_ms
-        self._reclaimed_bytes_before = self._engine.delivery.reader.reclaimed_bytes
         reason = "the worker process ended" + how
         was_connected, self._status["connected"] = self._status["connected"], False
         self._status["in_flight"] = 0
@@ -326,7 +330,7 @@ class DeliveryElsewhere:
                 self._pid = rest[0]
                 self._recover()
             elif what == "recovered":
-                self._recovered()
+                self._recovered(*rest)
             elif what == "failed":
                 logger.error("the worker process failed: %s", rest[0])
                 self._status["store_error"] = rest[0]
@@ -362,20 +366,22 @@ class DeliveryElsewhere:
         status: tuple[tuple[str, Any], ...],
     ) -> None:
         if not is_complete:
-            self._untold_end = self._engine.journal.end_seq
+            self._catch_up(range(self._cursor, cursor))
         checkpoint, reader = self._engine.delivery.checkpoint, self._engine.delivery.reader
         for name, count in zip(REPORTED, accounts, strict=True):
             setattr(checkpoint, name, count)
         reader.reclaimed_bytes = self._reclaimed_bytes_before + reclaimed_bytes
         self._status = dict(status)
+        self._move_cursor(cursor)
+
+    def _move_cursor(self, cursor: int) -> None:
         if cursor > self._cursor:  # one that was killed may have been further: what is settled stays settled
-            self._catch_up(min(cursor, self._untold_end))
             self._cursor = cursor
             self._settled = {seq for seq in self._settled if seq >= cursor}
 
-    def _catch_up(self, end_seq: int) -> None:
-        """What is settled before ``end_seq`` and was not told of: delivered, unless it lies under ``dead/``."""
-        untold = [seq for seq in range(self._cursor, end_seq) if seq not in self._settled]
+    def _catch_up(self, settled: Iterable[int]) -> None:
+        """Who settled these may not have told of them: they are delivered, unless they lie under ``dead/``."""
+        untold = [seq for seq in settled if not self.is_settled(seq)]
         if not untold:
             return
         refused = self._dead_letters()

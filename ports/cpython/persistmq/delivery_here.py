@@ -8,7 +8,6 @@ from typing import Any
 import paho.mqtt.client as paho
 
 from persistmq_core.engine import Engine
-from persistmq_core.window import DONE
 
 from .clock import unix_ms
 from .transport import PahoTransport
@@ -57,7 +56,7 @@ class DeliveryHere:
 
     def cursor(self) -> int:
         """All before it is settled."""
-        return self._engine.delivery.window.cursor
+        return self._engine.delivery.cursor()
 
     def progress(self) -> int:
         """A number that changes whenever a message is settled."""
@@ -65,8 +64,7 @@ class DeliveryHere:
 
     def is_settled(self, seq: int) -> bool:
         """It was delivered, or never will be."""
-        window = self._engine.delivery.window
-        return window.state(seq) == DONE or seq < window.cursor
+        return self._engine.delivery.is_settled(seq)
 
     def status(self) -> dict[str, Any]:
         """What ``get_status`` says of the delivery."""

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from persistmq_core.contracts import Listener
 from persistmq_core.engine import Engine
+from persistmq_core.window import DONE
 
 from .chance import SystemRandom
 from .delivery_here import DeliveryHere
@@ -153,7 +154,9 @@ class Worker:
             self._is_orphan = True
             return
         life = self._begin(store, numbers)
-        self._link.send("recovered")
+        window = life.engine.delivery.window
+        done = [seq for seq in range(window.cursor, window.end) if window.state(seq) == DONE]
+        self._link.send("recovered", life.engine.held_bytes(), window.cursor, done)
         threading.Thread(target=self._listen, args=(life,), name="persistmq-link", daemon=True).start()
         self._deliver(life)
 
