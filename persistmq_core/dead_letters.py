@@ -13,25 +13,6 @@ PACKET_TOO_LARGE = const(2)  # larger than the broker's Maximum Packet Size (5.0
 QOS_NOT_SUPPORTED = const(3)  # above the broker's Maximum QoS (5.0, 3.2.2.3.4)
 RETAIN_NOT_SUPPORTED = const(4)  # (5.0, 3.2.2.3.5)
 
-_WORDS = {
-    CONNECTION_DROPPED: "the broker ended the connection over it each time",
-    PACKET_TOO_LARGE: "larger than the broker's maximum packet size",
-    QOS_NOT_SUPPORTED: "QoS above the broker's maximum",
-    RETAIN_NOT_SUPPORTED: "the broker does not keep retained messages",
-    0x80: "unspecified error",
-    0x83: "implementation specific error",
-    0x87: "not authorized",
-    0x90: "topic name invalid",
-    0x91: "packet identifier in use",
-    0x97: "quota exceeded",
-    0x99: "payload format invalid",
-}
-
-
-def reason_words(reason_code: int) -> str:
-    """The reason for a person, with the code."""
-    return "%s (0x%02x)" % (_WORDS.get(reason_code, "refused by the broker"), reason_code)
-
 
 def dead_letter_name(seq: int, cache_id: int, reason_code: int) -> str:
     return "%s/%016x-%08x-%02x.seg" % (FOLDER, seq, cache_id, reason_code)

@@ -10,7 +10,6 @@ from .dead_letters import PACKET_TOO_LARGE, QOS_NOT_SUPPORTED, RETAIN_NOT_SUPPOR
 from .journal import GAP, MESSAGE, Journal, JournalReader
 from .limits import AHEAD_WINDOWS, PACKET_ID_SPAN, PUBLISH_OVERHEAD_BYTES, SEND_BYTES, const
 from .record import Record
-from .recovery import Recovered
 from .window import (
     ABANDON,
     DONE,
@@ -42,6 +41,7 @@ from .window import (
 TYPE_CHECKING = False  # no module "typing" on a board
 if TYPE_CHECKING:
     from .eviction import Eviction
+    from .recovery import Recovered
 
 _EXPIRED_MAX = const(1000)  # at once: then something else may have its turn
 _NEGATIVE = const(0x80)  # 5.0, 2.4: reason codes from here on are failures
@@ -61,7 +61,7 @@ class Delivery:
         self,
         store: Store,
         journal: Journal,
-        found: Recovered,
+        found: "Recovered",
         listener: Listener,
         window: int,
         window_qos2: int,

@@ -32,7 +32,6 @@ from .limits import (
     WINDOW_QOS2_DEFAULT,
     const,
 )
-from .recovery import recover
 from .spool import Spool
 
 # Phases of the connection.
@@ -110,6 +109,8 @@ class Engine:
         self._checkpoint_delay_ms = checkpoint_delay_ms
         self._session_marker = session_marker
         self._trust = trust_lost_session
+
+        from .recovery import recover  # noqa: PLC0415 - needed once: a board's port lets go of it
 
         has_bounds = cache_bytes_max or cache_messages_max or free_bytes_min
         ahead_windows = AHEAD_WINDOWS_BOUNDED if has_bounds else AHEAD_WINDOWS

@@ -6,18 +6,18 @@ Each port's transport cuts the incoming stream with ``split`` and keeps the ackn
 from struct import pack
 
 from .errors import ProtocolError
-from .limits import PACKET_ID_SPAN
+from .limits import PACKET_ID_SPAN, const
 
-PUBLISH = 0x30
-PUBACK = 0x40
-PUBREC = 0x50
-PUBREL = 0x62  # 3.6.1: reserved bits 0010
-PUBCOMP = 0x70
+PUBLISH = const(0x30)
+PUBACK = const(0x40)
+PUBREC = const(0x50)
+PUBREL = const(0x62)  # 3.6.1: reserved bits 0010
+PUBCOMP = const(0x70)
 
 _ACKNOWLEDGEMENTS = (PUBACK, PUBREC, PUBCOMP)
-_DUP = 0x08
-_RETAIN = 0x01
-_MESSAGE_EXPIRY = 0x02
+_DUP = const(0x08)
+_RETAIN = const(0x01)
+_MESSAGE_EXPIRY = const(0x02)
 
 
 def packet_id(seq: int) -> int:

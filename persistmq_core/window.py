@@ -19,8 +19,6 @@ ORPHAN = const(7)  # the record is lost, the broker may hold the identifier: PUB
 ORPHAN_RELEASING = const(8)  # PUBREL sent for it: PUBCOMP is due
 REFUSED = const(9)  # the broker said no: to be parked as a dead letter
 DONE = const(10)  # settled
-STATES = ("waiting", "sent-0", "sent-1", "sent-2", "received", "released", "releasing", "orphan",
-          "orphan-releasing", "refused", "done")  # fmt: skip
 
 # Events.
 SEND_0 = const(0)
@@ -38,14 +36,13 @@ ABANDON = const(11)  # the record is lost while the broker may hold its identifi
 LOSE = const(12)  # the connection ended
 FORGET = const(13)  # the broker lost the session: send again as new
 TRUST = const(14)  # the broker lost the session: believe its PUBREC
-EVENTS = ("send-0", "send-1", "send-2", "taken", "PUBACK", "PUBREC", "PUBCOMP", "stored", "send-PUBREL", "refuse",
-          "settle", "abandon", "lose", "forget", "trust")  # fmt: skip
 
 NO_CHANGE = const(-1)
 
+_STATES = const(11)
 _EVENTS_MAX = const(16)
 _NOTHING = const(255)
-_NEXT = bytearray(b"\xff" * (len(STATES) * _EVENTS_MAX))  # 176 bytes; as tuples it would be 3 KB of a board's heap
+_NEXT = bytearray(b"\xff" * (_STATES * _EVENTS_MAX))  # 176 bytes; as tuples it would be 3 KB of a board's heap
 
 
 def _on(state: int, event: int, new: int) -> None:
@@ -94,11 +91,6 @@ _TO_PLACE = bytes((
 _FROM_PLACE = bytes((WAITING, DONE, RELEASED, ORPHAN))
 
 
-def transitions() -> "tuple[tuple[int, int, int], ...]":
-    """The table itself, for the documentation and the tests: (state, event, new state)."""
-    return tuple([(at // _EVENTS_MAX, at % _EVENTS_MAX, new) for at, new in enumerate(_NEXT) if new != _NOTHING])
-
-
 class Window:
     """Places ``cursor`` .. ``cursor + span - 1``. Those from ``end`` on have never been touched and are WAITING.
 
@@ -110,13 +102,13 @@ class Window:
         self.cursor = SEQ_FIRST
         self.end = SEQ_FIRST
         self._states = bytearray(span)
-        self._counts = [0] * len(STATES)  # of WAITING and DONE it is only a difference
+        self._counts = [0] * _STATES  # of WAITING and DONE it is only a difference
 
     def load(self, cursor: int, places: bytearray) -> None:
         """Take over a checkpoint's cursor and places (no more than ``span``)."""
         self.cursor = self.end = cursor
         self._states = bytearray(self.span)
-        self._counts = [0] * len(STATES)
+        self._counts = [0] * _STATES
         for index in range(len(places)):
             if places[index]:
                 state = _FROM_PLACE[places[index]]

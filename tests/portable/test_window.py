@@ -4,11 +4,13 @@ import unittest
 
 from persistmq_core import window as w
 from persistmq_core.checkpoint import PLACE_DONE, PLACE_ORPHAN, PLACE_RELEASED, PLACE_WAITING
-from persistmq_core.window import NO_CHANGE, Window, transitions
+from persistmq_core.window import NO_CHANGE, Window
+from tests.support import window_words as named
 from tests.support.rng import Rng
+from tests.support.window_words import transitions
 
-STATES = range(len(w.STATES))
-EVENTS = range(len(w.EVENTS))
+STATES = range(len(named.STATES))
+EVENTS = range(len(named.EVENTS))
 
 # How a place gets into each state, from WAITING.
 PATHS = (
@@ -52,21 +54,21 @@ def in_state(state, span=4, seq=2):
     window = Window(span)
     for event in PATHS[state]:
         if window.move(seq, event) == NO_CHANGE:
-            raise ValueError("the path to %s is wrong" % w.STATES[state])
+            raise ValueError("the path to %s is wrong" % named.STATES[state])
     return window
 
 
 class TransitionTest(unittest.TestCase):
     def test_every_state_can_be_reached(self):
         for state in STATES:
-            self.assertEqual(in_state(state).state(2), state, w.STATES[state])
+            self.assertEqual(in_state(state).state(2), state, named.STATES[state])
 
     def test_every_filled_cell_moves_and_every_empty_cell_changes_nothing(self):
         for state in STATES:
             for event in EVENTS:
                 window = in_state(state)
                 new = EXPECTED[state].get(event, NO_CHANGE)
-                words = "%s at %s" % (w.EVENTS[event], w.STATES[state])
+                words = "%s at %s" % (named.EVENTS[event], named.STATES[state])
                 counts = [window.count(each) for each in STATES]
                 self.assertEqual(window.move(2, event), new, words)
                 self.assertEqual(window.state(2), state if new == NO_CHANGE else new, words)
@@ -88,7 +90,7 @@ class TransitionTest(unittest.TestCase):
             for _ in STATES:
                 for each in list(reached):
                     reached.update(EXPECTED[each].values())
-            self.assertIn(w.DONE, reached, w.STATES[state])
+            self.assertIn(w.DONE, reached, named.STATES[state])
 
     def test_a_second_acknowledgement_means_nothing(self):
         for state, event in ((w.SENT_1, w.GOT_PUBACK), (w.SENT_2, w.GOT_PUBREC), (w.RELEASING, w.GOT_PUBCOMP)):
@@ -108,7 +110,7 @@ class SpanTest(unittest.TestCase):
     def test_beyond_the_span_nothing_moves(self):
         window = Window(4)
         for event in EVENTS:
-            self.assertEqual(window.move(5, event), NO_CHANGE, w.EVENTS[event])
+            self.assertEqual(window.move(5, event), NO_CHANGE, named.EVENTS[event])
             self.assertEqual(window.state(5), w.WAITING)
         self.assertEqual(window.end, 1)
 
@@ -184,7 +186,7 @@ class CountTest(unittest.TestCase):
             states = [window.state(seq) for seq in range(window.cursor, window.cursor + 7)]
             for state in STATES:
                 if state not in (w.WAITING, w.DONE):
-                    self.assertEqual(window.count(state), states.count(state), w.STATES[state])
+                    self.assertEqual(window.count(state), states.count(state), named.STATES[state])
         self.assertTrue(window.cursor > 50)
 
 
@@ -197,7 +199,7 @@ class PlacesTest(unittest.TestCase):
             places = bytearray(4)
             in_state(state).store(places)
             # What is not stored as settled or released is sent again after a restart.
-            self.assertEqual(bytes(places), bytes((0, expected.get(state, PLACE_WAITING), 0, 0)), w.STATES[state])
+            self.assertEqual(bytes(places), bytes((0, expected.get(state, PLACE_WAITING), 0, 0)), named.STATES[state])
 
     def test_old_places_are_overwritten(self):
         places = bytearray(b"\3\3\3\3")

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from persistmq_core.contracts import Listener
-from persistmq_core.dead_letters import reason_words
 from persistmq_core.errors import MessageDropped
 from persistmq_core.packets import packet_id
+from persistmq_core.reasons import reason_words
 
 from .loops import LoopCalls
 

@@ -2,8 +2,10 @@
 
 import gc
 import os
+import sys
 from binascii import crc32
 
+import persistmq_core.recovery  # with the rest, while the heap is in order; see _let_go_of
 from persistmq_core.contracts import Random
 from persistmq_core.engine import Engine
 from persistmq_core.errors import ClientStopped, MessageDropped, StoreError
@@ -17,7 +19,7 @@ from persistmq_core.limits import (
 from persistmq_core.window import DONE
 
 from .clock import Clock, unix_ms
-from .info import PublishInfo
+from .info import PublishInfo, PublishInfos, with_defaults
 from .outcomes import Outcomes
 from .store import FileStore
 from .transport import UmqttTransport
@@ -69,7 +71,7 @@ class PersistClient(Outcomes):
         self._sync = durability == "sync"
         self._staged_bytes_max = staged_bytes_max
         self._clock = Clock()
-        self._transport = UmqttTransport(client_id, self._clock, connect_timeout_ms)
+        self._transport = UmqttTransport(client_id, self._clock, connect_timeout_ms, max(window, window_qos2))
         self.mqtt_client = self._transport.connection
         self._store = FileStore(cache_path)
         self._engine = Engine(
@@ -88,6 +90,7 @@ class PersistClient(Outcomes):
             session_marker=crc32(client_id.encode()),
             trust_lost_session=on_session_lost == "trust",
         )
+        _let_go_of("recovery")
         self._kept = None  # "async": a group that storage refused
         self._store_error = ""
         self._failure = ""  # why the last step broke off; the next one begins again
@@ -132,15 +135,27 @@ class PersistClient(Outcomes):
         Raises ValueError or TypeError (topic, payload, qos), StoreError or MemoryError: it was not accepted, and what
         was stored before is whole. ClientStopped.
         """
-        self._check_alive()
-        spool = self._engine.spool
-        if not self._sync and spool.staged_bytes >= self._staged_bytes_max and not self._commit():
-            raise StoreError(0, "storage is failing and the staging memory is full: %s" % self._store_error)
+        self._make_room()
         info = PublishInfo(self, 0)  # before anything is staged, should there be no memory for it
-        info.seq = spool.stage(topic, payload, qos, retain, unix_ms())
+        info.seq = self._engine.spool.stage(topic, payload, qos, retain, unix_ms())
         if self._sync:
             self._write(self._take())
         return info
+
+    def publish_many(self, messages: object, qos: int = 2, retain: bool = False) -> PublishInfos:
+        """Accept all of them, or none: they are written together, with one sync. Infos in their order.
+
+        A message is ``(topic, payload)``, or with its own ``(topic, payload, qos, retain)``, or a dict of these names.
+        They are held in memory until they are stored. Raises what ``publish`` raises.
+        """
+        self._make_room()
+        batch = [with_defaults(message, qos, retain) for message in messages]
+        infos = PublishInfos(self, len(batch))
+        if batch:
+            infos.first_seq = self._engine.spool.stage_all(batch, unix_ms())
+            if self._sync:
+                self._write(self._take())
+        return infos
 
     def step(self, wait_ms: int = 0) -> int:
         """Do what is due; returns for how many ms it need not be called, unless bytes come or something is published.
@@ -258,6 +273,11 @@ class PersistClient(Outcomes):
             delay_ms = self.step(min(delay_ms, left_ms))
         return True
 
+    def _make_room(self) -> None:
+        self._check_alive()
+        if not self._sync and self._engine.spool.staged_bytes >= self._staged_bytes_max and not self._commit():
+            raise StoreError(0, "storage is failing and the staging memory is full: %s" % self._store_error)
+
     def _take(self) -> "object | None":
         """What is staged, as a group; without the memory for one, nothing of it was accepted."""
         try:
@@ -295,3 +315,10 @@ class PersistClient(Outcomes):
 def _one_of(name: str, value: object, allowed: "tuple[str, ...]") -> None:
     if value not in allowed:
         raise ValueError("%s must be %s, not %r" % (name, " or ".join([repr(word) for word in allowed]), value))
+
+
+def _let_go_of(module: str) -> None:
+    """Free the code that only the start needs. Another client imports it again."""
+    sys.modules.pop("persistmq_core." + module, None)
+    if hasattr(persistmq_core, module):
+        delattr(persistmq_core, module)

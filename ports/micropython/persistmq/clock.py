@@ -2,8 +2,9 @@
 
 import time
 
-_UNIX_SECONDS_OF_2000 = 946684800
-_YEAR_MIN = 2024  # a clock that shows less was never set
+# Unix seconds of where time.time() counts from: 2000 on most boards.
+EPOCH = 946684800 if time.gmtime(0)[0] == 2000 else 0
+_SET_SINCE = 1704067200  # 2024: a clock that shows less was never set
 
 
 class Clock:
@@ -22,9 +23,5 @@ class Clock:
 
 def unix_ms() -> int:
     """Unix time in milliseconds, 0 while the clock was not set."""
-    seconds = time.time()
-    if time.gmtime(seconds)[0] < _YEAR_MIN:
-        return 0
-    if time.gmtime(0)[0] == 2000:  # most boards count from there
-        seconds += _UNIX_SECONDS_OF_2000
-    return int(seconds) * 1000
+    seconds = int(time.time()) + EPOCH
+    return seconds * 1000 if seconds >= _SET_SINCE else 0

@@ -1,7 +1,6 @@
 """What became of messages and of the connection: told by the engine, passed on to the application."""
 
 from persistmq_core.contracts import Listener
-from persistmq_core.dead_letters import reason_words
 from persistmq_core.limits import const
 from persistmq_core.packets import packet_id
 
@@ -17,7 +16,7 @@ class Outcomes(Listener):
         self.on_connection_up = None  # f(client, session_present)
         self.on_connection_down = None  # f(client, reason)
         self.callback_error = ""  # the last exception in one of them
-        self.last_mid = None
+        self._last_seq = 0
         self._drops = []  # (seq, account, reason)
 
     def drop_of(self, seq: int) -> "tuple[int, str, str] | None":
@@ -27,12 +26,22 @@ class Outcomes(Listener):
                 return drop
         return None
 
+    @property
+    def last_mid(self) -> "int | None":
+        """The packet identifier of the message that was delivered last."""
+        return packet_id(self._last_seq) if self._last_seq else None
+
     def delivered(self, seq: int) -> None:
-        self.last_mid = packet_id(seq)
-        self._tell(self.on_delivered, seq)
+        self._last_seq = seq
+        if self.on_delivered is not None:
+            self._tell(self.on_delivered, seq)
 
     def dropped(self, seq: int, account: str, reason_code: int) -> None:
-        words = reason_words(reason_code) if account == "refused" else "its bytes on storage were damaged"
+        words = "its bytes on storage were damaged"
+        if account == "refused":
+            from persistmq_core.reasons import reason_words  # noqa: PLC0415 - rarely needed
+
+            words = reason_words(reason_code)
         if len(self._drops) >= _DROPS_KEPT:
             self._drops.pop(0)
         self._drops.append((seq, account, words))

@@ -20,8 +20,8 @@ from .incoming import Incoming
 _EAGAIN = const(11)
 # MBEDTLS_ERR_X509_CERT_VERIFY_FAILED (older firmware; newer raises ValueError), _SSL_CA_CHAIN_REQUIRED
 _CERTIFICATE = (-0x2700, -0x7680)
-_PIECE_BYTES = const(64)  # one read: the acknowledgements of 16 messages
-_KEPT_BYTES = const(256)
+_READ_BYTES_MIN = const(64)  # besides what a window of messages is answered with
+_ANSWER_BYTES = const(4)
 _ASK_AGAIN_MS = const(250)  # while before_connect says no
 _IDLE_MS = const(60000)
 _SERVER_UNAVAILABLE = const(3)  # the one refusal that passes by itself
@@ -36,17 +36,16 @@ _REFUSALS = (
 
 
 class UmqttTransport(Transport):
-    """One connection at a time. ``connection`` is umqtt.simple's client."""
+    """One connection at a time. ``connection`` is umqtt.simple's client. ``window``: messages in flight at most."""
 
-    def __init__(self, client_id: str, clock: Clock, connect_timeout_ms: int) -> None:
+    def __init__(self, client_id: str, clock: Clock, connect_timeout_ms: int, window: int) -> None:
         self.connection = Connection(client_id)
         self.before_connect = None  # asked before each attempt; what is not true means: not yet
         self._clock = clock
         self._connect_timeout_ms = connect_timeout_ms
         self._state = DOWN
         self._clean_session = False
-        self._incoming = Incoming(_KEPT_BYTES)
-        self._piece = bytearray(_PIECE_BYTES)
+        self._incoming = Incoming(_READ_BYTES_MIN + _ANSWER_BYTES * window)
         self._poll = select.poll()
         self._is_polled = 0
         self._is_plain = True
@@ -163,18 +162,19 @@ class UmqttTransport(Transport):
 
     def _read(self) -> None:
         incoming = self._incoming
-        piece = self._piece
         try:
-            while incoming.room() >= _PIECE_BYTES:
-                count = self.connection.sock.readinto(piece)
+            room = incoming.room()
+            while room:
+                count = self.connection.sock.readinto(room)
                 if count is None:
                     return
                 if count == 0:
                     self._lost(None)
                     return
-                incoming.feed(piece, count)
-                if count < _PIECE_BYTES and self._is_plain:
+                incoming.feed(count)
+                if count < len(room) and self._is_plain:
                     return  # TLS may have more, which poll does not see
+                room = incoming.room()
         except OSError as failure:
             if failure.errno != _EAGAIN:
                 self._lost(failure)

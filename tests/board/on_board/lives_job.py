@@ -12,7 +12,7 @@ import board
 import vfs
 
 options = board.options
-sys.path.append(options["root"])
+sys.path.insert(0, options["root"])  # the core with all its names
 
 from persistmq.store import FileStore  # noqa: E402
 
