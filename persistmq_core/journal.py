@@ -65,7 +65,11 @@ class Journal:
         else:
             # Numbers of an aborted batch are never used again (its frames may be in the sealed segment).
             name = segment_name(first_seq, self._cache_id)
-            frames = encode_header(first_seq, self.skipped + first_seq - self.end_seq, self._cache_id) + frames
+            header = encode_header(first_seq, self.skipped + first_seq - self.end_seq, self._cache_id)
+            try:
+                frames = header + frames
+            except MemoryError:  # not in one piece: a board's heap has holes
+                frames, more = header, [frames] + list(more)
             added += HEADER_BYTES
             grown = added
         active, self._name = self._name, ""  # sealed, unless all goes well: also if a signal ends this half way

@@ -2,10 +2,11 @@
 
 import unittest
 
+from persistmq_core import journal
 from persistmq_core.errors import StoreError
 from persistmq_core.journal import Journal
 from persistmq_core.record import FRAME_HEADER_BYTES
-from persistmq_core.segment import RECORD, SegmentReader
+from persistmq_core.segment import END, HEADER_BYTES, RECORD, SegmentReader
 from persistmq_core.spool import Spool, check_payload, check_topic
 from tests.support.journal_files import CACHE_ID
 from tests.support.write_list_store import EIO, ENOSPC, WriteListStore
@@ -228,6 +229,25 @@ class SpoolTest(unittest.TestCase):
         self.assertIsNone(group.error)
         self.assertEqual((self.store.calls["append"], self.store.calls["sync"]), (3, 1))
         self.assertEqual(self.spool.accepted(), 3)
+
+    def test_a_header_that_does_not_fit_into_one_piece_with_its_group_is_written_before_it(self):
+        class Header(bytes):
+            def __len__(self):
+                return HEADER_BYTES
+
+            def __add__(self, frames):
+                raise MemoryError
+
+        plain = journal.encode_header
+        journal.encode_header = lambda *values: Header(plain(*values))
+        try:
+            self.stage(b"x" * 40)
+            self.assertIsNone(self.write().error)
+        finally:
+            journal.encode_header = plain
+        self.assertEqual((self.store.calls["append"], self.store.calls["sync"]), (2, 1))
+        reader = SegmentReader(self.store, self.store.list("journal")[0], 1, CACHE_ID)
+        self.assertEqual((reader.next(), reader.next(), reader.end_seq, reader.tail_bytes), (RECORD, END, 2, 0))
 
     def test_a_group_for_which_there_is_no_memory_ends_its_segment(self):
         def no_memory(*_):
