@@ -12,7 +12,9 @@ import board
 import vfs
 
 options = board.options
-sys.path.insert(0, options["root"])  # the core with all its names
+# The sources, with all their names.
+sys.path.insert(0, options["root"] + "/ports/micropython")
+sys.path.insert(0, options["root"])
 
 from persistmq.store import FileStore  # noqa: E402
 
