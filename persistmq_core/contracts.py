@@ -107,6 +107,14 @@ class Random:
         raise NotImplementedError
 
 
+class Clock:
+    """The time of day, for messages that expire."""
+
+    def unix_ms(self) -> int:
+        """Unix time in milliseconds, 0 where no clock is valid."""
+        return 0
+
+
 class Listener:
     """Told by the engine, inside ``step``, what became of messages and of the connection. Must not raise."""
 

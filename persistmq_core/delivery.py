@@ -5,7 +5,7 @@ Knows nothing of connecting or of the clock: the engine tells it that a connecti
 
 from . import checkpoint as checkpoints
 from . import packets
-from .contracts import Listener, Store, Transport
+from .contracts import Clock, Listener, Store, Transport
 from .dead_letters import PACKET_TOO_LARGE, QOS_NOT_SUPPORTED, RETAIN_NOT_SUPPORTED, park
 from .journal import GAP, MESSAGE, Journal, JournalReader
 from .limits import AHEAD_WINDOWS, PACKET_ID_SPAN, PUBLISH_OVERHEAD_BYTES, SEND_BYTES, const
@@ -325,11 +325,17 @@ class Delivery:
         self.window.advance()
 
     def fill(
-        self, out: bytearray, transport: Transport, in_flight_max: int, publish: bool, now_ms: int, unix_ms: int
+        self,
+        out: bytearray,
+        transport: Transport,
+        in_flight_max: int,
+        publish: bool,
+        now_ms: int,
+        clock: Clock,
     ) -> None:
         """Put what may be sent now into ``out``: PUBRELs first, then the walk. Raises OSError.
 
-        ``publish``: False sends only what ends handshakes that were begun. ``unix_ms``: 0 without a valid clock.
+        ``publish``: False sends only what ends handshakes that were begun. ``clock``: for those that expire.
         """
         window = self.window
         if self._release:
@@ -372,7 +378,7 @@ class Delivery:
                 if found != MESSAGE or record is None:
                     break
                 if record.expires_s:
-                    age_ms = record.age_ms(now_ms, unix_ms, self._boot_ms, self._boot_seq)
+                    age_ms = record.age_ms(now_ms, clock.unix_ms(), self._boot_ms, self._boot_seq)
                     expires_s = (record.expires_s * 1000 - age_ms + 999) // 1000
                     if expires_s <= 0 and seq >= self._dup_end:  # what may be in flight is brought to its end
                         self._expire(seq)

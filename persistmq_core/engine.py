@@ -6,7 +6,7 @@ the store does, and never raises for what the network or the broker does.
 """
 
 from .backoff import Backoff
-from .contracts import DOWN, UP, Listener, Random, Store, Transport
+from .contracts import DOWN, UP, Clock, Listener, Random, Store, Transport
 from .dead_letters import CONNECTION_DROPPED
 from .delivery import Delivery
 from .errors import ProtocolError
@@ -43,7 +43,6 @@ _IDLE_MS = const(60000)  # the longest that step() says nothing will be due
 # DISCONNECT reason codes (5.0, 3.14.2.1) that speak of the connection or the server, never of a message.
 _NOT_THE_MESSAGE = (0x04, 0x87, 0x88, 0x89, 0x8B, 0x8D, 0x8E, 0x96, 0x97, 0x98, 0x9C, 0x9D, 0x9F, 0xA0)
 
-
 class Engine:
     """One cache, delivered over one transport. See ``__init__`` for the parameters; all times are milliseconds.
 
@@ -73,6 +72,7 @@ class Engine:
         cache_messages_max: int = 0,
         free_bytes_min: int = 0,
         followed: "tuple[int, int, int] | None" = None,
+        clock: "Clock | None" = None,
     ) -> None:
         """``session_marker``: a number that changes when the MQTT session is another one (CRC-32 of the client id).
 
@@ -103,6 +103,7 @@ class Engine:
         self._store = store
         self._transport = transport
         self._listener = listener or Listener()
+        self._clock = clock or Clock()
         self._backoff = Backoff(reconnect_delay_ms_min, reconnect_delay_ms_max, random)
         self._ack_timeout_ms = ack_timeout_ms
         self._connect_timeout_ms = connect_timeout_ms
@@ -162,7 +163,6 @@ class Engine:
         self._oldest = 0
         self._oldest_since = 0
         self._unsaved_since = -1
-        self._unix_ms = 0
         self._has_begun = False
         self._store_retry_at = 0
         self._sent = False  # something was sent in this connection
@@ -176,12 +176,11 @@ class Engine:
 
     # --- for the port ---
 
-    def step(self, now_ms: int, unix_ms: int = 0) -> int:
+    def step(self, now_ms: int) -> int:
         """Do what is due; returns for how many milliseconds nothing is, unless bytes come or something is published.
 
-        ``now_ms`` never goes back; ``unix_ms`` is the time of day, 0 where no clock is valid: for messages that expire.
+        ``now_ms`` never goes back.
         """
-        self._unix_ms = unix_ms
         if not self._has_begun:
             self._has_begun = True
             self.delivery.begin(now_ms)
@@ -416,7 +415,7 @@ class Engine:
         out[:] = b""
         settled = self.delivery.progress()
         try:
-            self.delivery.fill(out, self._transport, limit, not self.draining, now_ms, self._unix_ms)
+            self.delivery.fill(out, self._transport, limit, not self.draining, now_ms, self._clock)
             self.store_error = ""
         except OSError as failure:
             self._disk_failed(now_ms, failure)  # what stands in out is marked as sent, so it goes out

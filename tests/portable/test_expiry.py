@@ -3,12 +3,20 @@
 import unittest
 
 from persistmq_core import packets
+from persistmq_core.contracts import Clock
 from persistmq_core.limits import CLOCK_VALID_MS
 from persistmq_core.record import Record, encode
 from tests.support import mqtt_wire as wire
 from tests.support.world import World
 
 NOON_MS = 1_700_000_000_000
+
+
+class Watch(Clock):
+    """Shows the time of its world."""
+
+    def unix_ms(self):
+        return self.world.unix_ms()
 
 
 class Aging(World):
@@ -27,12 +35,13 @@ class Aging(World):
     def step(self, after_ms=0):
         self.now_ms += after_ms
         self.link.tick(self.now_ms)
-        return self.engine.step(self.now_ms, self.unix_ms())
+        return self.engine.step(self.now_ms)
 
 
 class ExpiryTest(unittest.TestCase):
     def world(self, clock_ms=NOON_MS, **options):
-        world = Aging(**options)
+        world = Aging(clock=Watch(), **options)
+        world.options["clock"].world = world
         world.clock_ms = clock_ms
         world.step()
         return world

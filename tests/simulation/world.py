@@ -156,6 +156,7 @@ class World:
                 trust_lost_session=chosen["trust"],
                 cache_messages_max=chosen["cache_messages_max"],
                 cache_bytes_max=chosen["cache_bytes_max"],
+                clock=self,
             )
         except (OSError, ValueError, TypeError, LookupError, ArithmeticError) as error:
             raise LawBroken("6: it does not start: %r" % error)  # noqa: B904 - MicroPython chains no exceptions
@@ -286,7 +287,7 @@ class World:
         self.transport.tick(self.now_ms)
         self.at_wire()
         connections = self.engine.connections
-        wait_ms = self.engine.step(self.now_ms, self.unix_ms())
+        wait_ms = self.engine.step(self.now_ms)
         self.at_wire()
         self.events += 1
         if self.engine.connections != connections:

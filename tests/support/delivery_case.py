@@ -3,7 +3,7 @@
 import unittest
 
 from persistmq_core import packets
-from persistmq_core.contracts import Transport
+from persistmq_core.contracts import Clock, Transport
 from persistmq_core.delivery import Delivery
 from persistmq_core.journal import Journal
 from persistmq_core.recovery import recover
@@ -49,7 +49,7 @@ class DeliveryTestCase(unittest.TestCase):
         """What goes out: ("PUBLISH" or "PUBREL", sequence number or identifier, DUP)."""
         out = bytearray()
         try:
-            self.delivery.fill(out, self.transport, in_flight_max, publish, 0, 0)
+            self.delivery.fill(out, self.transport, in_flight_max, publish, 0, Clock())
         finally:
             self.out = out
         return self.read(out)

@@ -186,7 +186,12 @@ class PersistClient:
         try:
             self._store = FileStore(cache_path)
             self._engine = Engine(
-                self._store, transport or Transport(), SystemRandom(), self._outcomes, **engine_options
+                self._store,
+                transport or Transport(),
+                SystemRandom(),
+                self._outcomes,
+                clock=clock.SystemClock(),
+                **engine_options,
             )
             spool, journal = self._engine.spool, self._engine.journal
             self._commits = GroupCommit(spool, journal, not self._sync, self._appended)

@@ -2,6 +2,7 @@
 
 import time
 
+from persistmq_core.contracts import Clock
 from persistmq_core.limits import CLOCK_VALID_MS
 
 
@@ -14,3 +15,10 @@ def unix_ms() -> int:
     """Unix time in milliseconds; 0 if the clock was never set."""
     found = time.time_ns() // 1_000_000
     return found if found >= CLOCK_VALID_MS else 0
+
+
+class SystemClock(Clock):
+    """For the engine."""
+
+    def unix_ms(self) -> int:
+        return unix_ms()

@@ -9,7 +9,6 @@ import paho.mqtt.client as paho
 
 from persistmq_core.engine import Engine
 
-from .clock import unix_ms
 from .transport import PahoTransport
 
 logger = logging.getLogger("persistmq")
@@ -86,7 +85,7 @@ class DeliveryHere:
         """Do what is due; for how many milliseconds nothing is, unless something wakes."""
         engine = self._engine
         self._take_address(now_ms)
-        delay_ms = engine.step(now_ms, unix_ms())
+        delay_ms = engine.step(now_ms)
         self._failure = ""
         self._log_reason()
         if self._stop_by_ms is not None:

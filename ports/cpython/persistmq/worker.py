@@ -18,6 +18,7 @@ from persistmq_core.engine import Engine
 from persistmq_core.window import DONE
 
 from .chance import SystemRandom
+from .clock import SystemClock
 from .delivery_here import DeliveryHere
 from .link import REPORTED, Link
 from .lock import DeliveryLock
@@ -172,7 +173,7 @@ class Worker:
         for name, args, kwargs in settings["calls"]:
             getattr(transport.client, name)(*args, **kwargs)
         options = settings["engine_options"]
-        engine = Engine(store, transport, SystemRandom(), self._report, followed=followed, **options)
+        engine = Engine(store, transport, SystemRandom(), self._report, followed=followed, clock=SystemClock(), **options)
         if engine.delivery.checkpoint.cache_id != settings["cache_id"]:
             raise RuntimeError("the cache has nothing on storage yet by which it could be known again")
         self._life = _Life(engine, transport, DeliveryHere(engine, transport))

@@ -16,7 +16,7 @@ _threshold = gc.threshold()
 gc.collect()
 gc.threshold(2048)
 
-from persistmq_core.errors import ClientStopped, FormatError, MessageDropped, PersistError, StoreError  # noqa: E402
+from persistmq_core.errors import CacheFull, ClientStopped, FormatError, MessageDropped, PersistError, StoreError  # noqa: E402
 
 from .client import PersistClient  # noqa: E402
 from .info import PublishInfo  # noqa: E402
@@ -26,6 +26,7 @@ gc.threshold(_threshold)
 
 __version__ = "0.2.0.dev0"
 __all__ = [
+    "CacheFull",
     "ClientStopped",
     "FormatError",
     "MessageDropped",

@@ -8,7 +8,7 @@ from binascii import crc32
 import persistmq_core.recovery  # with the rest, while the heap is in order; see _let_go_of
 from persistmq_core.contracts import Random
 from persistmq_core.engine import Engine
-from persistmq_core.errors import ClientStopped, MessageDropped, StoreError
+from persistmq_core.errors import CacheFull, ClientStopped, MessageDropped, StoreError
 from persistmq_core.limits import (
     ACK_TIMEOUT_MS,
     RECONNECT_DELAY_MS_MAX,
@@ -18,8 +18,8 @@ from persistmq_core.limits import (
 )
 from persistmq_core.window import DONE
 
-from .clock import Clock, unix_ms
-from .info import PublishInfo, PublishInfos, with_defaults
+from .clock import Clock
+from .info import PublishInfo, PublishInfos, expiry_seconds, with_defaults
 from .outcomes import Outcomes
 from .store import FileStore
 from .transport import UmqttTransport
@@ -61,13 +61,26 @@ class PersistClient(Outcomes):
         read_bytes: int = 512,
         staged_bytes_max: int = 1024,
         on_session_lost: str = "resend",
+        cache_bytes_max: "int | None" = None,
+        cache_messages_max: "int | None" = None,
+        free_bytes_min: int = 0,
+        on_full: str = "reject",
+        full_timeout_ms: "int | None" = None,
+        expires_after: "float | None" = None,
     ) -> None:
         if not isinstance(client_id, str) or not client_id:
             raise ValueError("client_id must be a string that is not empty, not %r" % (client_id,))
         _one_of("cache_type", cache_type, ("flat",))
         _one_of("durability", durability, ("sync", "async"))
         _one_of("on_session_lost", on_session_lost, ("resend", "trust"))
+        _one_of("on_full", on_full, ("reject", "block", "drop_oldest"))
+        if 0 in (cache_bytes_max, cache_messages_max):
+            raise ValueError("a cache that may hold nothing; None is no bound")
         super().__init__()
+        self._on_full = on_full
+        self._full_timeout_ms = full_timeout_ms
+        self._expires_s = expiry_seconds(expires_after)
+        self._is_stepping = False
         self._sync = durability == "sync"
         self._staged_bytes_max = staged_bytes_max
         self._clock = Clock()
@@ -89,6 +102,10 @@ class PersistClient(Outcomes):
             read_bytes=read_bytes,
             session_marker=crc32(client_id.encode()),
             trust_lost_session=on_session_lost == "trust",
+            cache_bytes_max=cache_bytes_max or 0,
+            cache_messages_max=cache_messages_max or 0,
+            free_bytes_min=free_bytes_min,
+            clock=self._clock,
         )
         _let_go_of("recovery")
         self._kept = None  # "async": a group that storage refused
@@ -129,20 +146,36 @@ class PersistClient(Outcomes):
         self.mqtt_client.configure(mqtt_host, mqtt_port, user, password, ssl, keepalive)
         self._has_address = True
 
-    def publish(self, topic: str, payload: object = None, qos: int = 2, retain: bool = False) -> PublishInfo:
+    def publish(
+        self,
+        topic: str,
+        payload: object = None,
+        qos: int = 2,
+        retain: bool = False,
+        *,
+        expires_after: "float | None" = None,
+    ) -> PublishInfo:
         """Accept one message. With durability "sync" it is on storage when this returns.
 
-        Raises ValueError or TypeError (topic, payload, qos), StoreError or MemoryError: it was not accepted, and what
+        ``expires_after``: seconds, instead of the client's. Raises CacheFull (a StoreError) at a bound, ValueError or TypeError (topic, payload, qos), StoreError or MemoryError: it was not accepted, and what
         was stored before is whole. ClientStopped.
         """
         self._make_room()
         info = PublishInfo(self, 0)  # before anything is staged, should there be no memory for it
-        info.seq = self._engine.spool.stage(topic, payload, qos, retain, unix_ms())
+        expires_s = self._expires_s if expires_after is None else expiry_seconds(expires_after)
+        stage = self._engine.spool.stage
+        try:
+            info.seq = stage(topic, payload, qos, retain, self._clock.stamp_ms(), expires_s)
+        except CacheFull as full:
+            self._await_room(full)
+            info.seq = stage(topic, payload, qos, retain, self._clock.stamp_ms(), expires_s)
         if self._sync:
             self._write(self._take())
         return info
 
-    def publish_many(self, messages: object, qos: int = 2, retain: bool = False) -> PublishInfos:
+    def publish_many(
+        self, messages: object, qos: int = 2, retain: bool = False, *, expires_after: "float | None" = None
+    ) -> PublishInfos:
         """Accept all of them, or none: they are written together, with one sync. Infos in their order.
 
         A message is ``(topic, payload)``, or with its own ``(topic, payload, qos, retain)``, or a dict of these names.
@@ -152,7 +185,13 @@ class PersistClient(Outcomes):
         batch = [with_defaults(message, qos, retain) for message in messages]
         infos = PublishInfos(self, len(batch))
         if batch:
-            infos.first_seq = self._engine.spool.stage_all(batch, unix_ms())
+            expires_s = self._expires_s if expires_after is None else expiry_seconds(expires_after)
+            stage = self._engine.spool.stage_all
+            try:
+                infos.first_seq = stage(batch, self._clock.stamp_ms(), expires_s)
+            except CacheFull as full:
+                self._await_room(full)
+                infos.first_seq = stage(batch, self._clock.stamp_ms(), expires_s)
             if self._sync:
                 self._write(self._take())
         return infos
@@ -175,6 +214,7 @@ class PersistClient(Outcomes):
                 # What is on storage is whole, so begin again from there.
                 self._engine.fail(now_ms, self._failure, self._failure != _NO_MEMORY)
                 self._failure = ""
+            self._is_stepping = True
             delay_ms = self._engine.step(now_ms)
         except MemoryError:
             self._failure = _NO_MEMORY
@@ -183,9 +223,25 @@ class PersistClient(Outcomes):
         except Exception as failure:  # noqa: BLE001 - a bug, ours or a library's
             self._failure = "%s: %s" % (type(failure).__name__, failure)
             delay_ms = _IDLE_MS
+        finally:
+            self._is_stepping = False
         if not stored:
             delay_ms = min(delay_ms, STORE_RETRY_MS)
         return min(delay_ms, self._transport.due_ms())
+
+    def _await_room(self, full: CacheFull) -> None:
+        """Make room in the cache or wait for it, if that is wanted. Raises ``full`` if there is none."""
+        lacks = self._engine.spool.lacks
+        has_room = False
+        if not self._is_stepping:  # else this is a callback, in the middle of it all
+            if self._on_full == "drop_oldest":
+                self._commit()  # only what is on storage can be given up
+                has_room = self._engine.make_room(self._clock.now_ms(), full.count, full.wanted_bytes)
+            elif self._on_full == "block":
+                timeout = None if self._full_timeout_ms is None else self._full_timeout_ms / 1000
+                has_room = self._step_until(lambda: max(lacks(full.count, full.wanted_bytes)) <= 0, timeout)
+        if not has_room:
+            raise full
 
     async def run(self) -> None:
         """``step`` for ever, beside other tasks that publish; ends after ``stop()``."""
@@ -216,6 +272,8 @@ class PersistClient(Outcomes):
             "connected": engine.online(),
             "last_mid": self.last_mid,
             "cached_items": status["waiting"],
+            "cache_bytes": engine.held_bytes(),
+            "clock_valid": self._clock.unix_ms() > 0,
             "staged": spool.next_seq - spool.first_seq + (kept.end_seq - kept.first_seq if kept else 0),
             "in_flight": engine.delivery.under_way() if engine.online() else 0,
             "repeated": engine.delivery.checkpoint.repeated,

@@ -64,3 +64,12 @@ def with_defaults(message: object, qos: int, retain: bool) -> "tuple[str, object
     if not isinstance(message, (tuple, list)) or not 2 <= len(message) <= 4:
         raise TypeError("a message is (topic, payload), (topic, payload, qos, retain) or a dict, not %r" % (message,))
     return message[0], message[1], message[2] if len(message) > 2 else qos, message[3] if len(message) > 3 else retain
+
+
+def expiry_seconds(expires_after: "float | None") -> int:
+    """Whole seconds, rounded up; 0: never."""
+    if expires_after is None or expires_after == float("inf"):
+        return 0
+    if not 0 < expires_after <= 0xFFFFFFFF:
+        raise ValueError("expires_after is %r: more than 0 and at most 4294967295 seconds" % (expires_after,))
+    return -int(-expires_after // 1)

@@ -37,7 +37,7 @@ class Outcomes(Listener):
             self._tell(self.on_delivered, seq)
 
     def dropped(self, seq: int, account: str, reason_code: int) -> None:
-        words = "its bytes on storage were damaged"
+        words = "its bytes on storage were damaged" if account == "damaged" else account
         if account == "refused":
             from persistmq_core.reasons import reason_words  # noqa: PLC0415 - rarely needed
 
