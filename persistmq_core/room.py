@@ -5,6 +5,7 @@ from .contracts import Store
 from .errors import CacheFull
 from .journal import Journal, JournalReader
 from .limits import SEQ_FIRST, const
+from .segment import HEADER_BYTES
 
 _ENOSPC = const(28)
 _SLACK = const(100)  # a hundredth goes beyond what must, so that not every publish() costs an eviction
@@ -46,7 +47,7 @@ class Room:
         """
         if self._messages_max and count > self._messages_max:
             raise ValueError("%d messages at once, cache_messages_max is %d" % (count, self._messages_max))
-        if self._bytes_max and wanted_bytes > self._bytes_max:
+        if self._bytes_max and wanted_bytes + HEADER_BYTES > self._bytes_max:
             raise ValueError("%d bytes at once, cache_bytes_max is %d" % (wanted_bytes, self._bytes_max))
         waiting, messages, lacking_bytes = self._over(count, wanted_bytes, next_seq, unwritten_bytes)
         if messages > 0:
@@ -75,8 +76,10 @@ class Room:
         """Messages that wait, and how far they and the bytes would go beyond their bounds."""
         waiting = next_seq - SEQ_FIRST - self._journal.skipped - self._state.settled()
         messages = waiting + count - self._messages_max if self._messages_max else 0
-        lacking_bytes = self.held_bytes() + unwritten_bytes + wanted_bytes - self._bytes_max if self._bytes_max else 0
-        return waiting, messages, lacking_bytes
+        if not self._bytes_max:
+            return waiting, messages, 0
+        # A new file may have to be begun for it.
+        return waiting, messages, self.held_bytes() + unwritten_bytes + wanted_bytes + HEADER_BYTES - self._bytes_max
 
     def _lacks_free(self, wanted_bytes: int, unwritten_bytes: int) -> int:
         if not self._free_bytes_min or wanted_bytes <= self._spare_bytes:

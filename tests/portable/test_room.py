@@ -3,6 +3,7 @@
 import unittest
 
 from persistmq_core.errors import CacheFull, StoreError
+from persistmq_core.segment import HEADER_BYTES
 from tests.support.world import World
 from tests.support.write_list_store import ENOSPC, WriteListStore
 
@@ -94,7 +95,7 @@ class BytesTest(unittest.TestCase):
     def test_the_files_never_outgrow_the_bound(self):
         world = self.world()
         self.fill(world)
-        self.assertTrue(4096 - 125 - 32 < self.held(world) <= 4096)
+        self.assertTrue(4096 - 125 - 2 * HEADER_BYTES < self.held(world) <= 4096)
         self.assertEqual(world.engine.spool.room.held_bytes(), self.held(world))
 
     def test_segments_that_are_delivered_make_room(self):
@@ -116,14 +117,14 @@ class BytesTest(unittest.TestCase):
     def test_a_message_as_large_as_the_cache_passes_when_it_is_empty_again_and_again(self):
         world = self.world()
         for _ in range(3):
-            world.publish(b"x" * (4096 - FRAME))
+            world.publish(b"x" * (4096 - FRAME - HEADER_BYTES))
             self.assertRaises(CacheFull, world.publish)
             world.online().run(3000)
             self.assertEqual(world.account("waiting"), 0)
         self.assertTrue(self.held(world) < 2 * 4096)
 
     def test_a_message_that_can_never_fit_is_the_caller_s_mistake(self):
-        self.assertRaises(ValueError, self.world().publish, b"x" * 4096)
+        self.assertRaises(ValueError, self.world().publish, b"x" * (4096 - FRAME - HEADER_BYTES + 1))
 
     def test_bytes_of_a_write_that_failed_count_as_long_as_they_are_there(self):
         world = self.world()

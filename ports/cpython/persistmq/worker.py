@@ -173,7 +173,9 @@ class Worker:
         for name, args, kwargs in settings["calls"]:
             getattr(transport.client, name)(*args, **kwargs)
         options = settings["engine_options"]
-        engine = Engine(store, transport, SystemRandom(), self._report, followed=followed, clock=SystemClock(), **options)
+        engine = Engine(
+            store, transport, SystemRandom(), self._report, followed=followed, clock=SystemClock(), **options
+        )
         if engine.delivery.checkpoint.cache_id != settings["cache_id"]:
             raise RuntimeError("the cache has nothing on storage yet by which it could be known again")
         self._life = _Life(engine, transport, DeliveryHere(engine, transport))

@@ -16,7 +16,6 @@ from persistmq_core.limits import (
     STORE_RETRY_MS,
     const,
 )
-from persistmq_core.window import DONE
 
 from .clock import Clock
 from .info import PublishInfo, PublishInfos, expiry_seconds, with_defaults
@@ -157,8 +156,9 @@ class PersistClient(Outcomes):
     ) -> PublishInfo:
         """Accept one message. With durability "sync" it is on storage when this returns.
 
-        ``expires_after``: seconds, instead of the client's. Raises CacheFull (a StoreError) at a bound, ValueError or TypeError (topic, payload, qos), StoreError or MemoryError: it was not accepted, and what
-        was stored before is whole. ClientStopped.
+        ``expires_after``: seconds, instead of the client's.
+        Raises ValueError or TypeError (topic, payload, qos), StoreError (CacheFull at a bound) or MemoryError: it was
+        not accepted, and what was stored before is whole. ClientStopped.
         """
         self._make_room()
         info = PublishInfo(self, 0)  # before anything is staged, should there be no memory for it
@@ -259,8 +259,8 @@ class PersistClient(Outcomes):
         """
         self._commit()
         end_seq = self._engine.journal.end_seq if self._sync else self._engine.spool.next_seq
-        window = self._engine.delivery.window
-        return self._step_until(lambda: window.cursor >= end_seq, timeout)
+        delivery = self._engine.delivery
+        return self._step_until(lambda: delivery.cursor() >= end_seq, timeout)
 
     def get_status(self) -> "dict[str, object]":
         """Where things stand, in the words of the CPython port."""
@@ -305,8 +305,7 @@ class PersistClient(Outcomes):
         return seq < self._engine.journal.end_seq
 
     def is_published(self, seq: int) -> bool:
-        window = self._engine.delivery.window
-        return (window.state(seq) == DONE or seq < window.cursor) and self.drop_of(seq) is None
+        return self._engine.delivery.is_settled(seq) and self.drop_of(seq) is None
 
     def wait_for_publish(self, seq: int, timeout: "float | None") -> bool:
         self._step_until(lambda: self.is_published(seq) or self.drop_of(seq), timeout)
