@@ -35,7 +35,7 @@ class OverLwip(mini_unittest.TestCase):
         self.broker.log = []
         network.accept = self.broker.accept
         self.clock = FakeClock()
-        self.transport = UmqttTransport("board", self.clock, 1000)
+        self.transport = UmqttTransport("board", self.clock, 1000, 8)
         self.transport.connection.configure("broker", 1883, None, None, None, 60)
         self.diary = Diary()
         self.engine = Engine(
@@ -186,7 +186,7 @@ class WhatBreaks(OverLwip):
         store = self.engine._store
         network.sockets[0].close()
         store.power_up(Rng(3), "lose", True)
-        self.transport = UmqttTransport("board", self.clock, 1000)
+        self.transport = UmqttTransport("board", self.clock, 1000, 8)
         self.transport.connection.configure("broker", 1883, None, None, None, 60)
         self.engine = Engine(store, self.transport, Rng(1), window=8, window_qos2=8, read_bytes=512)
         self.assertAllDelivered()
