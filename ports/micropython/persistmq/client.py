@@ -38,6 +38,7 @@ class PersistClient(Outcomes):
 
     Parameters as in the CPython port, with a board's defaults: ``window`` is 8 for both QoS, so that the checkpoint
     stays below 128 bytes. ``staged_bytes_max``: from here on ``publish`` with durability "async" writes itself.
+    ``send_bytes``: one send, and with one message more the RAM for it; 4096 is a little faster, 512 a third slower.
     ``mqtt_client`` is umqtt.simple's client, for ``set_last_will``.
     ``before_connect``: a function that is asked before each attempt; while it is not true none is made (``Wlan``).
     ``on_delivered``, ``on_dropped``, ``on_connection_up``, ``on_connection_down``: called inside ``step``.
@@ -58,6 +59,7 @@ class PersistClient(Outcomes):
         reconnect_delay_ms_max: int = RECONNECT_DELAY_MS_MAX,
         segment_bytes_max: int = 16384,
         read_bytes: int = 512,
+        send_bytes: int = 2048,
         staged_bytes_max: int = 1024,
         on_session_lost: str = "resend",
         cache_bytes_max: "int | None" = None,
@@ -99,6 +101,7 @@ class PersistClient(Outcomes):
             reconnect_delay_ms_max=reconnect_delay_ms_max,
             segment_bytes_max=segment_bytes_max,
             read_bytes=read_bytes,
+            send_bytes=send_bytes,
             session_marker=crc32(client_id.encode()),
             trust_lost_session=on_session_lost == "trust",
             cache_bytes_max=cache_bytes_max or 0,
