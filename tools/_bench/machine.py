@@ -11,12 +11,11 @@ import _setup
 
 
 def describe(folder: Path, mosquitto: str, versions: dict[str, str]) -> dict[str, str]:
-    kind, device = _file_system(folder)
     return {
         "CPU": _cpu(),
         "cores": str(len(os.sched_getaffinity(0))),
         "kernel": f"{platform.system()} {platform.release()}",
-        "file system": f"{kind} on {device}",
+        "file system": _file_system(folder),
         "load before": " ".join(f"{load:.2f}" for load in os.getloadavg()),
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "persistmq": f"{version('persistmq')}, commit {_commit()}",
@@ -37,16 +36,16 @@ def _cpu() -> str:
     return platform.machine()
 
 
-def _file_system(folder: Path) -> tuple[str, str]:
-    """Of the mount that is nearest above the folder."""
+def _file_system(folder: Path) -> str:
+    """Its kind, of the mount that is nearest above the folder."""
     path = folder.resolve()
-    found = ("unknown", "unknown")
+    found = "unknown"
     longest = -1
     for line in Path("/proc/self/mounts").read_text().splitlines():
-        device, point, kind = line.split()[:3]
+        _, point, kind = line.split()[:3]
         if (path == Path(point) or Path(point) in path.parents) and len(point) >= longest:
             longest = len(point)
-            found = (kind, device)
+            found = kind
     return found
 
 
