@@ -172,6 +172,14 @@ class WithoutClockTest(ExpiryTest):
         self.settle(world)
         self.assertEqual(world.account("expired"), 1)
 
+    def test_an_engine_without_a_clock_has_none(self):
+        self.assertEqual(Clock().unix_ms(), 0)
+        world = World()
+        world.engine.spool.stage("t", b"old", 1, False, NOON_MS, 1)
+        world.store_staged()
+        world.online().run(1000)
+        self.assertEqual(world.arrived(), [b"old"])
+
     def test_a_clock_that_is_set_later_or_lost_changes_nothing_else(self):
         record = Record()
         for accepted_ms, unix_ms, seq, expected_ms in (

@@ -111,6 +111,7 @@ class BytesTest(unittest.TestCase):
         count = self.fill(world)
         world.restart()
         self.assertEqual(world.engine.spool.room.held_bytes(), self.held(world))
+        self.assertEqual(world.engine.held_bytes(), self.held(world))
         self.assertEqual(self.fill(world), 0)
         self.assertEqual(world.account("waiting"), count)
 
