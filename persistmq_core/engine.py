@@ -94,8 +94,9 @@ class Engine:
         if cache_messages_max:
             _check("cache_messages_max", cache_messages_max, 1, 1 << 62)
             # What may be in flight is never evicted, and after a power cut that is twice the window.
-            window = min(window, max(1, cache_messages_max // 4))
-            window_qos2 = min(window_qos2, window)
+            quarter = max(1, cache_messages_max // 4)
+            window = min(window, quarter)
+            window_qos2 = min(window_qos2, quarter)
         if cache_bytes_max:
             _check("cache_bytes_max", cache_bytes_max, SEGMENTS_MIN * SEGMENT_BYTES_MIN, 1 << 62)
             # Space comes back by whole segments: a cache that is one segment would be full for ever.

@@ -173,5 +173,14 @@ class OptionsTest(unittest.TestCase):
             world.publish(b"x" * 100)
         self.assertTrue(len(world.store.list("journal")) >= 3)
 
+    def test_each_window_is_a_quarter_of_a_bound_of_messages_at_most(self):
+        for options, expected in (
+            ({"window": 1, "window_qos2": 4, "cache_messages_max": 100}, (1, 4)),
+            ({"window": 8, "window_qos2": 4, "cache_messages_max": 10}, (2, 2)),
+            ({"window": 8, "window_qos2": 4, "cache_messages_max": 1}, (1, 1)),
+        ):
+            delivery = World(**options).engine.delivery
+            self.assertEqual((delivery.limit, delivery.limit_qos2), expected)
+
     def test_without_bounds_nobody_counts(self):
         self.assertIsNone(World().engine.spool.room)
