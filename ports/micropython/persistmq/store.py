@@ -40,6 +40,7 @@ class FileStore(Store):
         self._append_bytes = 0
         self._read_name = ""
         self._read_file = None
+        self._kept = {}  # name -> file: the checkpoints, written again and again
 
     def list(self, folder: str) -> "list[str]":
         try:
@@ -55,18 +56,24 @@ class FileStore(Store):
         return os.stat(self._full(name))[6]
 
     def read(self, name: str, offset: int, buffer: memoryview) -> int:
-        if name != self._read_name or self._read_file is None:
-            self._close_read()
-            self._read_file = self._open(name, "rb")
-            self._read_name = name
-        self._read_file.seek(offset)
-        return self._read_file.readinto(buffer)
+        file = self._append_file
+        if name != self._append_name:
+            if name != self._read_name:
+                self._close_read()
+                self._read_file = self._open(name, "rb")
+                self._read_name = name
+            file = self._read_file
+        file.seek(offset)
+        return file.readinto(buffer)
 
     def append(self, name: str, view: "bytes | bytearray | memoryview") -> None:
-        # The handle stays open: closing and opening it again would read the folder and the last block each time.
+        # The handle stays open: closing and opening it again would read the folder and the last block each time. What
+        # grows is read through it as well: each sync moves the last block, and another handle would go on reading the
+        # old one, which may be given to another file.
         if name != self._append_name:
+            self._forget(name)
             self._close_append()
-            self._append_file = self._open(name, "ab")
+            self._append_file = self._open(name, "a+b")
             self._append_name = name
             self._append_bytes = os.stat(self._full(name))[6]
         try:
@@ -79,10 +86,6 @@ class FileStore(Store):
     def sync(self, name: str) -> None:
         if name != self._append_name:
             return  # it was closed, and so synced
-        if name == self._read_name:
-            # The sync moves the last block. A handle that was opened before would go on reading the old one, which
-            # may be given to another file.
-            self._close_read()
         try:
             self._append_file.flush()
         except OSError:
@@ -90,13 +93,22 @@ class FileStore(Store):
             raise
 
     def replace(self, name: str, view: "bytes | bytearray | memoryview") -> None:
-        # Rewrite and close is atomic, and costs 0.03 erases for what littlefs keeps inline.
-        self._forget(name)
-        file = self._open(name, "wb")
+        # Rewrite and flush is atomic, and costs 0.03 erases for what littlefs keeps inline. A checkpoint's handle stays
+        # open; it cannot make the file shorter.
+        file = self._kept.get(name)
+        if file is None or file.seek(0, 2) != len(view):
+            self._forget(name)
+            file = self._open(name, "wb")
+            self._kept[name] = file
+        file.seek(0)
         try:
             file.write(view)
-        finally:
-            file.close()
+            file.flush()
+        except OSError:
+            self._forget(name)
+            raise
+        if "/" in name:
+            self._forget(name)
 
     def move(self, name: str, new_name: str) -> None:
         self._forget(name)
@@ -113,6 +125,8 @@ class FileStore(Store):
         """Close the files. Any other call opens them again."""
         self._close_append()
         self._close_read()
+        for name in list(self._kept):
+            self._forget(name)
 
     def _full(self, name: str) -> str:
         return self.path + "/" + name
@@ -134,16 +148,13 @@ class FileStore(Store):
             self._close_append()
         if name == self._read_name:
             self._close_read()
+        _close(self._kept.pop(name, None))
 
     def _close_append(self) -> None:
         file = self._append_file
         self._append_file = None
         self._append_name = ""
-        if file is not None:
-            try:
-                file.close()
-            except OSError:
-                pass  # what was synced stays, what was not has been reported
+        _close(file)
 
     def _close_read(self) -> None:
         file = self._read_file
@@ -151,6 +162,14 @@ class FileStore(Store):
         self._read_name = ""
         if file is not None:
             file.close()
+
+
+def _close(file: object) -> None:
+    if file is not None:
+        try:
+            file.close()
+        except OSError:
+            pass  # what was synced stays, what was not has been reported
 
 
 def _exists(path: str) -> bool:
