@@ -51,16 +51,27 @@ class Checkpoint:
         self.evicted_end = 0
         self.evicted_skipped = 0
         self.places = bytearray(span)
+        self.touched = span  # places from here on are PLACE_WAITING
+        self._content = bytearray()  # what encode() made last
+        self._checked = memoryview(b"")  # all of it but the CRC
+        self._packed = 0  # how many places may be set in it
 
     def settled(self) -> int:
         """Messages that are in their final account."""
         return self.delivered + self.expired + self.evicted + self.refused + self.damaged
 
     def encode(self) -> bytearray:
+        """Its bytes, valid until the next call."""
         span = len(self.places)
         evicted_at = _PLACES_AT + (span + 3) // 4
         has_evicted = self.evicted_end > self.cursor
-        out = bytearray(evicted_at + (_EVICTED_BYTES if has_evicted else 0) + 4)
+        content_bytes = evicted_at + (_EVICTED_BYTES if has_evicted else 0) + 4
+        out = self._content
+        if len(out) != content_bytes:
+            out = bytearray(content_bytes)
+            self._checked = memoryview(out)[:-4]
+            self._content = out
+            self._packed = 0
         pack_into(
             _HEADER,
             out,
@@ -87,16 +98,17 @@ class Checkpoint:
             self.damaged,
             self.skipped,
         )
-        places = bytes(self.places).rstrip(b"\0")  # mostly few of a gateway's window
-        places += bytes(-len(places) & 3)
-        packed = bytes([
-            places[at] | places[at + 1] << 2 | places[at + 2] << 4 | places[at + 3] << 6
-            for at in range(0, len(places), 4)
-        ])  # fmt: skip
-        out[_PLACES_AT : _PLACES_AT + len(packed)] = packed
+        for index in range(0, self._packed, 4):
+            out[_PLACES_AT + (index >> 2)] = 0
+        self._packed = touched = self.touched  # mostly few of a gateway's window
+        places = self.places
+        for index in range(touched):
+            place = places[index]
+            if place:
+                out[_PLACES_AT + (index >> 2)] |= place << ((index & 3) << 1)
         if has_evicted:
             pack_into(_EVICTED, out, evicted_at, self.evicted_first, self.evicted_end, self.evicted_skipped)
-        pack_into("<I", out, len(out) - 4, crc32(memoryview(out)[:-4]))
+        pack_into("<I", out, len(out) - 4, crc32(self._checked))
         return out
 
 

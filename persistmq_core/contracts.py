@@ -12,6 +12,7 @@ UP = 2
 class Store:
     """Named byte files under one cache directory. Raises ``OSError`` and nothing else.
 
+    A ``view`` belongs to the core again when the call returns: what is to be kept of it must be copied.
     Names are relative with one slash at most, e.g. ``journal/0000000000000001.seg`` or ``checkpoint.0``.
     Two threads may call at once, one that appends and syncs, one that does everything else.
     """

@@ -233,7 +233,7 @@ class Delivery:
         state.sent_bound = max(self._sent_end, state.cursor)
         if self._connected:
             state.sent_bound = max(state.sent_bound, state.cursor + self.ahead_windows * self.window.span)
-        self.window.store(state.places)
+        state.touched = self.window.store(state.places)
         checkpoints.save(self._store, state)
         self._durable_cursor = state.cursor
         self._sent_bound = state.sent_bound

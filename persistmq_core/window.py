@@ -103,6 +103,7 @@ class Window:
         self.end = SEQ_FIRST
         self._states = bytearray(span)
         self._counts = [0] * _STATES  # of WAITING and DONE it is only a difference
+        self._stored = span  # how many places store() may have set the last time
 
     def load(self, cursor: int, places: bytearray) -> None:
         """Take over a checkpoint's cursor and places (no more than ``span``)."""
@@ -117,12 +118,20 @@ class Window:
                 self.end = cursor + index + 1
         self.advance()
 
-    def store(self, places: bytearray) -> None:
-        """Write the places (``span`` of them) as a checkpoint keeps them."""
+    def store(self, places: bytearray) -> int:
+        """Write the places as a checkpoint keeps them, into the same ``span`` bytes each time; how many were touched."""
+        states = self._states
         touched = self.end - self.cursor
-        first = self.cursor % self.span
-        ring = self._states[first : first + touched] + self._states[: max(0, first + touched - self.span)]
-        places[:] = bytes([_TO_PLACE[state] for state in ring]) + bytes(self.span - touched)
+        at = self.cursor % self.span
+        for index in range(touched):
+            places[index] = _TO_PLACE[states[at]]
+            at += 1
+            if at == self.span:
+                at = 0
+        for index in range(touched, self._stored):
+            places[index] = PLACE_WAITING
+        self._stored = touched
+        return touched
 
     def state(self, seq: int) -> int:
         """State of a number; DONE behind the cursor, WAITING where nothing happened yet."""

@@ -54,6 +54,18 @@ class EncodeTest(unittest.TestCase):
             state = example(span)
             self.assertEqual(facts(decode(bytes(state.encode()))), facts(state), span)
 
+    def test_nothing_is_left_of_what_was_encoded_before(self):
+        state = example(9)
+        state.encode()
+        for evicted_end, touched in ((1 << 41, 9), (1 << 42, 2), (0, 2), (0, 6), (0, 0)):
+            state.evicted_first, state.evicted_end = evicted_end >> 1, evicted_end
+            for index in range(9):
+                state.places[index] = PLACE_ORPHAN if index < touched else PLACE_WAITING
+            state.touched = touched
+            found = decode(bytes(state.encode()))
+            self.assertEqual(facts(found), facts(state))
+            self.assertEqual((found.evicted_first, found.evicted_end), (state.evicted_first, evicted_end))
+
     def test_a_fresh_one(self):
         found = decode(Checkpoint(7, 4).encode())
         self.assertEqual((found.cursor, found.sent_bound, found.settled()), (1, 1, 0))

@@ -206,6 +206,21 @@ class PlacesTest(unittest.TestCase):
         Window(4).store(places)
         self.assertEqual(bytes(places), bytes(4))
 
+    def test_each_time_it_is_stored_over_what_was_stored_before(self):
+        window = Window(4)
+        places = bytearray(4)
+        for seq in range(1, 5):
+            window.move(seq, w.SEND_2)
+            window.move(seq, w.GOT_PUBREC)
+            window.move(seq, w.STORED)
+        self.assertEqual((window.store(places), bytes(places)), (4, bytes((PLACE_RELEASED,)) * 4))
+        for seq in range(1, 4):
+            window.move(seq, w.SEND_PUBREL)
+            window.move(seq, w.GOT_PUBCOMP)
+        window.advance()
+        window.move(5, w.SEND_1)  # the ring's first place: the one of 1
+        self.assertEqual((window.store(places), bytes(places)), (2, bytes((PLACE_RELEASED, 0, 0, 0))))
+
     def test_a_window_comes_back_from_its_places(self):
         window = Window(6)
         window.load(60000, bytearray((0, PLACE_DONE, PLACE_RELEASED, PLACE_ORPHAN, 0, 0)))
