@@ -84,7 +84,7 @@ class Transport:
         """
         raise NotImplementedError
 
-    def send(self, view: memoryview) -> int:
+    def send(self, view: "bytearray | memoryview") -> int:
         """Take bytes from the front of ``view``, return how many (0: busy). ``view`` ends with a whole packet.
 
         After a short count the next call begins with exactly the rest. Not UP: returns 0.

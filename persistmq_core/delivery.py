@@ -161,11 +161,19 @@ class Delivery:
         later = 0
         window = self.window
         cursor = window.cursor
+        kinds = packets.ACKNOWLEDGEMENTS
         at = 0
         size = len(came)
         try:
             while at < size:
-                kind, identifier, reason, at = packets.acknowledgement(came, at)
+                # Nearly always it is the common form of both versions: four bytes, for which no tuple is made.
+                kind = came[at]
+                end = at + 4
+                identifier = came[at + 2] << 8 | came[at + 3] if end <= size and came[at + 1] == 2 else 0
+                reason = 0
+                if not identifier or kind not in kinds:
+                    kind, identifier, reason, end = packets.acknowledgement(came, at)
+                at = end
                 if identifier > PACKET_ID_SPAN:
                     self.strays += 1  # not ours: it must not pass for the one that is PACKET_ID_SPAN below
                     continue
@@ -239,14 +247,15 @@ class Delivery:
         self._sent_bound = state.sent_bound
         self._bound_reached = False
         self.unsaved = False
-        for seq in self._expired:
-            self._listener.dropped(seq, "expired", 0)
-        self._expired = []
+        if self._expired:
+            for seq in self._expired:
+                self._listener.dropped(seq, "expired", 0)
+            self._expired = []  # another one: see cursor()
         for seq in self._received:
             self.window.move(seq, STORED)
             if seq < self._next:
                 self._release.append(seq)  # else the walk comes by
-        self._received = []
+        self._received.clear()
 
     def evict(self, messages: int, wanted_bytes: int) -> None:
         """Give up the oldest that were never sent: so many messages, or files of so many bytes, as far as that goes."""
@@ -321,7 +330,7 @@ class Delivery:
         for seq in self._handed:
             self.window.move(seq, TAKEN)
             self._delivered(seq)
-        self._handed = []
+        self._handed.clear()
         self.window.advance()
 
     def fill(
@@ -342,7 +351,7 @@ class Delivery:
             for seq in self._release:
                 window.move(seq, SEND_PUBREL)
                 packets.pubrel(out, packets.packet_id(seq))
-            self._release = []
+            self._release.clear()
         journal = self._journal
         mqtt5 = transport.protocol == 5
         qos_max = transport.qos_max

@@ -433,7 +433,8 @@ class Engine:
     def _pass_on(self, now_ms: int) -> bool:
         """Hand the bytes that are ready to the transport; True if it took all."""
         while self._out_at < len(self._out):
-            taken = self._transport.send(memoryview(self._out)[self._out_at :])
+            out = memoryview(self._out)[self._out_at :] if self._out_at else self._out
+            taken = self._transport.send(out)
             if taken == 0:
                 return False
             self._out_at += taken

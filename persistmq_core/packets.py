@@ -14,7 +14,7 @@ PUBREC = const(0x50)
 PUBREL = const(0x62)  # 3.6.1: reserved bits 0010
 PUBCOMP = const(0x70)
 
-_ACKNOWLEDGEMENTS = (PUBACK, PUBREC, PUBCOMP)
+ACKNOWLEDGEMENTS = (PUBACK, PUBREC, PUBCOMP)
 _DUP = const(0x08)
 _RETAIN = const(0x01)
 _MESSAGE_EXPIRY = const(0x02)
@@ -56,15 +56,17 @@ def publish(
     if mqtt5:
         length += 6 if expires_s else 1
     first = PUBLISH | (_DUP if dup else 0) | qos << 1 | (_RETAIN if retain else 0)
+    out.append(first)  # byte by byte: that is as fast as to pack them, and a board needs no memory for it
     if length < 128:
-        out += pack(">BBH", first, length, topic_bytes)
+        out.append(length)
     else:
-        out.append(first)
         out += remaining_length(length)
-        out += pack(">H", topic_bytes)
+    out.append(topic_bytes >> 8)
+    out.append(topic_bytes & 255)
     out += topic
     if qos:
-        out += pack(">H", identifier)
+        out.append(identifier >> 8)
+        out.append(identifier & 255)
     if mqtt5:
         if expires_s:
             out += pack(">BBI", 5, _MESSAGE_EXPIRY, expires_s)
@@ -75,7 +77,10 @@ def publish(
 
 def pubrel(out: bytearray, identifier: int) -> None:
     """Append one PUBREL (3.6); the short form without reason code is right in both versions."""
-    out += pack(">BBH", PUBREL, 2, identifier)
+    out.append(PUBREL)
+    out.append(2)
+    out.append(identifier >> 8)
+    out.append(identifier & 255)
 
 
 def split(buffer: "bytes | bytearray | memoryview", start: int = 0) -> "tuple[int, int, int] | None":
@@ -106,7 +111,7 @@ def split(buffer: "bytes | bytearray | memoryview", start: int = 0) -> "tuple[in
 
 def is_acknowledgement(first_byte: int) -> bool:
     """PUBACK, PUBREC or PUBCOMP: what ``Transport.receive`` hands to the core if the identifier is ours."""
-    return first_byte & 0xF0 in _ACKNOWLEDGEMENTS
+    return first_byte & 0xF0 in ACKNOWLEDGEMENTS
 
 
 def acknowledgement(buffer: "bytes | bytearray | memoryview", start: int) -> "tuple[int, int, int, int]":
@@ -114,21 +119,14 @@ def acknowledgement(buffer: "bytes | bytearray | memoryview", start: int) -> "tu
 
     Raises ProtocolError on anything else, so that a confused stream ends the connection instead of a message.
     """
-    end = start + 4
-    reason = 0
-    # The common form of both versions, four bytes, without the general splitter: this is the hot path.
-    if end <= len(buffer) and buffer[start + 1] == 2:
-        kind = buffer[start]
-        identifier = buffer[start + 2] << 8 | buffer[start + 3]
-    else:
-        whole = split(buffer, start)
-        if whole is None:
-            raise ProtocolError("an incomplete acknowledgement")
-        kind, body, end = whole
-        if end - body < 2:
-            raise ProtocolError("an acknowledgement without packet identifier")
-        identifier = buffer[body] << 8 | buffer[body + 1]
-        reason = buffer[body + 2] if end - body > 2 else 0
-    if kind not in _ACKNOWLEDGEMENTS or identifier == 0:
+    whole = split(buffer, start)
+    if whole is None:
+        raise ProtocolError("an incomplete acknowledgement")
+    kind, body, end = whole
+    if end - body < 2:
+        raise ProtocolError("an acknowledgement without packet identifier")
+    identifier = buffer[body] << 8 | buffer[body + 1]
+    reason = buffer[body + 2] if end - body > 2 else 0
+    if kind not in ACKNOWLEDGEMENTS or identifier == 0:
         raise ProtocolError("not an acknowledgement: first byte %d, identifier %d" % (kind, identifier))
     return kind, identifier, reason, end

@@ -120,8 +120,8 @@ MUTANTS = (
            "            self._out_at = len(self._out)\n", "link", "A send that took a part counts as all."),
     Mutant("whole-again", 8, "engine.py", "memoryview(self._out)[self._out_at :]", "memoryview(self._out)", "link",
            "A send that took a part is begun again from the front."),
-    Mutant("half-packet", 8, "engine.py", "memoryview(self._out)[self._out_at :]",
-           "memoryview(self._out)[self._out_at : self._out_at + 9]", "", "The transport is given half a packet."),
+    Mutant("half-packet", 8, "engine.py", " if self._out_at else self._out\n",
+           " if self._out_at else memoryview(self._out)[:9]\n", "", "The transport is given half a packet."),
     # 9. Inside one connection nothing is sent twice, and after it in the original order.
     Mutant("repeat-inside", 9, "engine.py", _WATCH, "self.delivery.end_connection()", "broker",
            "An acknowledgement that does not come is answered by sending again, in the same connection."),

@@ -98,9 +98,10 @@ class PahoTransport(Transport):
             self._guarded(self._pump)
         return self._state
 
-    def send(self, view: memoryview) -> int:
+    def send(self, view: bytearray | memoryview) -> int:
         if self._state != UP:
             return 0
+        view = memoryview(view)  # whose parts are no copies
         size = len(view)
         taken = 0
         try:

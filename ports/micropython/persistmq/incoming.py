@@ -20,6 +20,8 @@ class Incoming:
         self._view = memoryview(self._buffer)
         # The last byte of an acknowledgement whose other three came before makes four: so much is left in front.
         self._room = self._view[_ACKNOWLEDGEMENT_BYTES:]
+        self._taken = self._view[:0]  # what take() gave last: mostly it is the same place again
+        self._taken_begins = self._taken_ends = 0
         self.reset()
 
     def reset(self) -> None:
@@ -40,9 +42,12 @@ class Incoming:
         """The acknowledgements kept so far; valid until bytes are read again."""
         if not self._ends:
             return b""
-        kept = self._view[self._begins : self._ends]
+        if self._begins != self._taken_begins or self._ends != self._taken_ends:
+            self._taken_begins = self._begins
+            self._taken_ends = self._ends
+            self._taken = self._view[self._begins : self._ends]
         self._begins = self._ends = 0
-        return kept
+        return self._taken
 
     def feed(self, count: int) -> None:
         """The first ``count`` bytes of ``room()`` were read. Raises ProtocolError."""

@@ -68,7 +68,7 @@ class UmqttTransport(Transport):
                 self._keep_alive()
         return self._state
 
-    def send(self, view: memoryview) -> int:
+    def send(self, view: "bytearray | memoryview") -> int:
         if self._state != UP:
             return 0
         try:
