@@ -13,7 +13,7 @@ from .limits import DISK_VERSION, SEQ_FIRST, WINDOW_MAX, const
 
 NAMES = ("checkpoint.0", "checkpoint.1")
 
-# magic, disk version, session known, window places, generation, cache id, session marker, repeated
+# magic, disk version, flags, window places, generation, cache id, session marker, repeated
 _HEADER = "<4sBBHIIII"
 _NUMBERS = "<QQQQQQQQ"  # cursor, sent bound, then the accounts
 _NUMBERS_AT = const(24)
@@ -21,6 +21,9 @@ _PLACES_AT = const(88)
 _EVICTED = "<QQQ"  # behind the places, if there is such a range
 _EVICTED_BYTES = const(24)
 _MAGIC = b"PMQC"
+# Flags.
+_SESSION_KNOWN = const(1)
+_HAS_AHEAD = const(2)
 
 # Two bits for each place of the window.
 PLACE_WAITING = const(0)
@@ -35,6 +38,7 @@ class Checkpoint:
     def __init__(self, cache_id: int, span: int) -> None:
         self.generation = 0
         self.cache_id = cache_id
+        self.has_ahead = False  # there is a second lane, and something of it may have been sent
         self.session_known = False  # the broker's session for session_marker is ours to resume
         self.session_marker = 0
         self.cursor = SEQ_FIRST  # all sequence numbers before it are settled
@@ -78,7 +82,7 @@ class Checkpoint:
             0,
             _MAGIC,
             DISK_VERSION,
-            1 if self.session_known else 0,
+            (_SESSION_KNOWN if self.session_known else 0) | (_HAS_AHEAD if self.has_ahead else 0),
             span,
             self.generation & 0xFFFFFFFF,
             self.cache_id,
@@ -116,7 +120,7 @@ def decode(content: "bytes | bytearray") -> "Checkpoint | None":
     """None for bytes that are no whole checkpoint. Raises FormatError for a newer disk version."""
     if len(content) < _PLACES_AT + 4:
         return None
-    magic, version, known, span, generation, cache_id, marker, repeated = unpack_from(_HEADER, content, 0)
+    magic, version, flags, span, generation, cache_id, marker, repeated = unpack_from(_HEADER, content, 0)
     if magic != _MAGIC or unpack_from("<I", content, len(content) - 4)[0] != crc32(memoryview(content)[:-4]):
         return None
     if version > DISK_VERSION:
@@ -126,7 +130,8 @@ def decode(content: "bytes | bytearray") -> "Checkpoint | None":
         return None
     state = Checkpoint(cache_id, span)
     state.generation = generation
-    state.session_known = bool(known)
+    state.session_known = flags & _SESSION_KNOWN != 0
+    state.has_ahead = flags & _HAS_AHEAD != 0
     state.session_marker = marker
     state.repeated = repeated
     (

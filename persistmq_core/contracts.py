@@ -92,7 +92,7 @@ class Transport:
         raise NotImplementedError
 
     def receive(self) -> bytes:
-        """What came since: whole PUBACK, PUBREC and PUBCOMP packets for identifiers 1..60000, nothing else."""
+        """What came since: whole PUBACK, PUBREC and PUBCOMP packets for identifiers 1..64000, nothing else."""
         raise NotImplementedError
 
     def close(self) -> None:

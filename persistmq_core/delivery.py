@@ -41,6 +41,7 @@ from .window import (
 TYPE_CHECKING = False  # no module "typing" on a board
 if TYPE_CHECKING:
     from .eviction import Eviction
+    from .pace import Pace
     from .recovery import Recovered
 
 _EXPIRED_MAX = const(1000)  # at once: then something else may have its turn
@@ -67,7 +68,10 @@ class Delivery:
         window_qos2: int,
         read_bytes: int,
         send_bytes: int = SEND_BYTES,
+        id_first: int = 1,
+        id_span: int = PACKET_ID_SPAN,
     ) -> None:
+        """``id_first``, ``id_span``: number n has packet identifier ``id_first + n % id_span`` (law 4)."""
         self.checkpoint = found.checkpoint
         self.window = Window(len(found.checkpoint.places))
         self.window.load(found.checkpoint.cursor, found.checkpoint.places)
@@ -79,11 +83,15 @@ class Delivery:
         self.reader = JournalReader(store, found.checkpoint.cache_id, read_bytes)
         self._fetcher = JournalReader(store, found.checkpoint.cache_id, read_bytes)  # away from the walk
         self._fetched_seq = 0
+        self.pace: Pace | None = None  # of the backlog
+        self.backlog_end = 0  # numbers before it were there when the connection began
         self._connected = False
         self._store = store
         self._journal = journal
         self._listener = listener
         self._send_bytes = send_bytes
+        self._id_first = id_first
+        self._id_span = id_span
         self._durable_cursor = 0
         self._boot_seq = found.end_seq  # the first number of this start
         self._boot_ms = 0
@@ -98,6 +106,8 @@ class Delivery:
         self._handed: list[int] = []  # QoS 0 in the bytes that the transport is taking
         self._expired: list[int] = []  # settled, and that is not on storage yet
         self._refused: list[tuple[int, int]] = []  # (seq, reason), to be parked
+        self._oldest = 0
+        self._waits_since = 0
 
     def cursor(self) -> int:
         """All before it is settled, and the listener knows. For any thread."""
@@ -108,17 +118,50 @@ class Delivery:
         """It was delivered or never will be, and the listener knows. For any thread."""
         return (self.window.state(seq) == DONE or seq < self.window.cursor) and seq not in self._expired
 
+    def has_backlog(self) -> bool:
+        """Something is unsettled that was there when the connection began. For any thread."""
+        return self.window.cursor < self.backlog_end
+
+    def has_resent(self) -> bool:
+        """All that may have been in flight when the connection began, or when the last one ended, is settled."""
+        return self.window.cursor >= (self._dup_end if self._connected else self._sent_end)
+
+    def repeated(self) -> int:
+        """Messages that were sent again although the broker may have had them: its session was lost."""
+        return self.checkpoint.repeated
+
+    def damaged_bytes(self) -> int:
+        """Found in the journal since the start."""
+        return self.reader.damaged_bytes
+
+    def saves(self) -> int:
+        """Checkpoints that were ever written of this cache."""
+        return self.checkpoint.generation
+
     # --- the connection began or ended ---
+
+    def session_known(self) -> bool:
+        """What the checkpoint says of the broker's session is true: it can be resumed."""
+        return self.checkpoint.session_known
+
+    def know_session(self, known: bool, marker: int) -> int:
+        """For the next ``save``; returns the marker that was there."""
+        state = self.checkpoint
+        before, state.session_marker = state.session_marker, marker
+        state.session_known = known
+        return before
 
     def resume(self) -> None:
         """The broker kept the session: go on where it ended, in the original order (5.0, 4.4 and 4.6)."""
         self._dup_end = self._sent_end
         self._connected = True
+        self.backlog_end = self._journal.end_seq
 
     def forget(self, trust: bool) -> None:
         """The broker has no session: send again as new, or (``trust``) believe the PUBRECs that came."""
         repeated = 0
         self._connected = True
+        self.backlog_end = self._journal.end_seq
         for seq in range(self.window.cursor, self.window.end):
             before = self.window.state(seq)
             new = self.window.move(seq, TRUST if trust else FORGET)
@@ -161,6 +204,8 @@ class Delivery:
         later = 0
         window = self.window
         cursor = window.cursor
+        id_first = self._id_first
+        id_span = self._id_span
         kinds = packets.ACKNOWLEDGEMENTS
         at = 0
         size = len(came)
@@ -174,10 +219,9 @@ class Delivery:
                 if not identifier or kind not in kinds:
                     kind, identifier, reason, end = packets.acknowledgement(came, at)
                 at = end
-                if identifier > PACKET_ID_SPAN:
-                    self.strays += 1  # not ours: it must not pass for the one that is PACKET_ID_SPAN below
-                    continue
-                seq = cursor + (identifier - 1 - cursor) % PACKET_ID_SPAN
+                if not 0 <= identifier - id_first < id_span:
+                    continue  # another lane's, or nobody's: it must not pass for the one that is id_span below
+                seq = cursor + (identifier - id_first - cursor) % id_span
                 if reason >= _NEGATIVE and kind != packets.PUBCOMP:
                     before = window.state(seq)
                     if reason in _LATER:
@@ -314,14 +358,33 @@ class Delivery:
         count = self.window.count
         return self.window.in_flight() + count(SENT_0) + count(RELEASED) + count(ORPHAN_RELEASING)
 
+    def in_flight(self) -> int:
+        """Messages that wait for PUBACK or PUBCOMP in this connection, or are about to: the next ``fill`` sends PUBREL."""
+        return self.window.in_flight() + len(self._release)
+
     def awaits(self) -> bool:
         """True if it is the broker's turn for the oldest message."""
         return self.window.state(self.window.cursor) in _BROKERS_TURN
 
-    def oldest(self) -> int:
-        """The oldest unsettled number and its state, as one number: while it is the same the broker does not answer."""
-        cursor = self.window.cursor
-        return cursor << 4 | self.window.state(cursor)
+    def watch(self, now_ms: int, is_sending: bool) -> int:
+        """Since when (in the engine's time) the broker owes an answer for the oldest message, or takes no bytes."""
+        oldest = self.window.cursor << 4 | self.window.state(self.window.cursor)
+        if oldest != self._oldest or not (is_sending or self.awaits()):
+            self._oldest = oldest
+            self._waits_since = now_ms
+        return self._waits_since
+
+    def moved(self, now_ms: int) -> None:
+        """The connection began, or took some of the bytes that it had to wait with."""
+        self._waits_since = now_ms
+
+    def suspect(self) -> int:
+        """The message that was alone on the wire when the broker ended the connection."""
+        return self.window.cursor
+
+    def paced_ms(self, now_ms: int) -> int:
+        """For how many milliseconds the backlog has to wait, although it could be sent; -1: it has not."""
+        return self.pace.due_ms(now_ms) if self.pace is not None and self.pace.holds else -1
 
     def taken(self) -> None:
         """The transport has taken all that ``fill`` gave."""
@@ -347,10 +410,12 @@ class Delivery:
         ``publish``: False sends only what ends handshakes that were begun. ``clock``: for those that expire.
         """
         window = self.window
+        id_first = self._id_first
+        id_span = self._id_span
         if self._release:
             for seq in self._release:
                 window.move(seq, SEND_PUBREL)
-                packets.pubrel(out, packets.packet_id(seq))
+                packets.pubrel(out, id_first + seq % id_span)
             self._release.clear()
         journal = self._journal
         mqtt5 = transport.protocol == 5
@@ -360,6 +425,9 @@ class Delivery:
         unreleased = window.unreleased()
         unreleased_max = min(self.limit_qos2, in_flight_max)
         expires_s = 0
+        pace = self.pace
+        if pace is not None:
+            pace.holds = False
         while len(out) < self._send_bytes and len(self._expired) < _EXPIRED_MAX:
             seq = self._next
             if seq >= window.cursor + window.span:
@@ -371,6 +439,8 @@ class Delivery:
                 break
             if state == WAITING:
                 if not publish or in_flight >= in_flight_max:
+                    break
+                if pace is not None and seq < self.backlog_end and pace.due_ms(now_ms):
                     break
                 if seq < self.checkpoint.evicted_end and self._eviction().covers(seq):
                     self._next = self._eviction().passes(seq)
@@ -422,13 +492,15 @@ class Delivery:
                         if qos == 2:
                             unreleased += 1
                     dup = qos > 0 and seq < self._dup_end
-                    packets.publish(out, topic, payload, qos, retain, dup, packets.packet_id(seq), mqtt5, expires_s)
+                    if pace is not None and seq < self.backlog_end:
+                        pace.spend(now_ms, body_bytes)
+                    packets.publish(out, topic, payload, qos, retain, dup, id_first + seq % id_span, mqtt5, expires_s)
             elif state in _PUBREL_IS_DUE:
                 if self.under_way() - window.count(RELEASED) >= in_flight_max:
                     break
                 in_flight += state == RELEASED
                 window.move(seq, SEND_PUBREL)
-                packets.pubrel(out, packets.packet_id(seq))
+                packets.pubrel(out, id_first + seq % id_span)
             self._next = seq + 1
 
     def _expire(self, seq: int) -> None:

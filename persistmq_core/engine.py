@@ -8,9 +8,8 @@ the store does, and never raises for what the network or the broker does.
 from .backoff import Backoff
 from .contracts import DOWN, UP, Clock, Listener, Random, Store, Transport
 from .dead_letters import CONNECTION_DROPPED
-from .delivery import Delivery
 from .errors import ProtocolError
-from .journal import Journal
+from .lane import Lane
 from .limits import (
     ACK_TIMEOUT_MS,
     AHEAD_WINDOWS,
@@ -32,7 +31,11 @@ from .limits import (
     WINDOW_QOS2_DEFAULT,
     const,
 )
-from .spool import Spool
+
+TYPE_CHECKING = False  # no module "typing" on a board
+if TYPE_CHECKING:
+    from .delivery import Delivery
+    from .lanes import Lanes
 
 # Phases of the connection.
 _APART = const(0)  # no connection; the next attempt is at _retry_at
@@ -73,6 +76,7 @@ class Engine:
         free_bytes_min: int = 0,
         followed: "tuple[int, int, int] | None" = None,
         clock: "Clock | None" = None,
+        lanes: "Lanes | None" = None,
     ) -> None:
         """``session_marker``: a number that changes when the MQTT session is another one (CRC-32 of the client id).
 
@@ -81,6 +85,7 @@ class Engine:
         ``cache_bytes_max``, ``cache_messages_max``, ``free_bytes_min``: see Room; 0 is no bound.
         ``followed``: somebody else appends to the journal, and this is its ``end_seq``, ``active_seq`` and ``skipped``.
         This engine only delivers: ``journal.follow`` tells it of more. Nothing may be appended while it is made.
+        ``lanes``: a second lane, which goes ahead of this one.
         """
         _check("window", window, 1, WINDOW_MAX)
         _check("window_qos2", window_qos2, 1, WINDOW_MAX)
@@ -112,41 +117,33 @@ class Engine:
         self._session_marker = session_marker
         self._trust = trust_lost_session
 
-        from .recovery import recover  # noqa: PLC0415 - needed once: a board's port lets go of it
-
         has_bounds = cache_bytes_max or cache_messages_max or free_bytes_min
         ahead_windows = AHEAD_WINDOWS_BOUNDED if has_bounds else AHEAD_WINDOWS
-        found = recover(store, max(window, window_qos2), random, read_bytes, ahead_windows)
-        if followed is not None:
-            # Who appends knows what its files hold, better than who finds them.
-            found.end_seq, found.active_first, found.skipped = followed
-            found.active_name = ""
-        cache_id = found.checkpoint.cache_id
-        self.torn_bytes = found.torn_bytes
-        self.journal = Journal(store, segment_bytes_max, cache_id)
-        self.journal.resume(
-            found.end_seq, found.skipped, found.active_name, found.active_first, found.active_bytes, found.held_bytes
-        )
-        self.spool = Spool(self.journal, cache_id)
-        if found.checkpoint.session_marker != session_marker:
-            found.checkpoint.session_known = False
-        self.delivery = Delivery(
-            store, self.journal, found, self._listener, window, window_qos2, read_bytes, send_bytes
-        )
-
-        self.delivery.ahead_windows = ahead_windows
+        options = {
+            "random": random,
+            "window": window,
+            "window_qos2": window_qos2,
+            "segment_bytes_max": segment_bytes_max,
+            "read_bytes": read_bytes,
+            "send_bytes": send_bytes,
+            "session_marker": session_marker,
+            "ahead_windows": ahead_windows,
+        }
+        lane = Lane(store, self._listener, followed=followed, **options)
+        self.lanes = [lane]
+        self.journal = lane.journal
+        self.spool = lane.spool
+        self.delivery: Delivery | Lanes = lane.delivery  # of all lanes
+        if lanes is not None:
+            self.lanes.append(lanes.open(lane, self._listener, options))
+            self.delivery = lanes
+        self._lanes = lanes
         if has_bounds:
             from .room import Room  # noqa: PLC0415 - only here: a board without bounds has no room for it
 
-            self.spool.room = Room(
-                store,
-                self.journal,
-                self.delivery.reader,
-                found.checkpoint,
-                cache_bytes_max,
-                cache_messages_max,
-                free_bytes_min,
-            )
+            room = Room(store, self.lanes, cache_bytes_max, cache_messages_max, free_bytes_min)
+            for each in self.lanes:
+                each.spool.room = room
 
         self.connections = 0  # that came up since the start
         self.down_reason = "not connected yet"
@@ -161,8 +158,7 @@ class Engine:
         self._out = self._nothing = bytearray()  # what is being sent: the buffer, or nothing
         self._out_at = 0  # how much of it the transport has taken
         self._send_bytes = send_bytes
-        self._oldest = 0
-        self._oldest_since = 0
+        self._waits_since = 0  # the broker answers nothing, or takes nothing
         self._unsaved_since = -1
         self._has_begun = False
         self._store_retry_at = 0
@@ -212,6 +208,10 @@ class Engine:
         """The broker can be talked to."""
         return self._phase == _ONLINE
 
+    def goes_ahead(self) -> bool:
+        """Whether what is published now belongs into the second lane, also without priority. For any thread."""
+        return self._lanes is not None and self._lanes.goes_ahead(self.online())
+
     def wants_to_write(self) -> bool:
         """Bytes wait for the transport to take them: the port wakes when it can."""
         return self._phase == _ONLINE and self._out_at < len(self._out)
@@ -243,7 +243,7 @@ class Engine:
 
     def held_bytes(self) -> int:
         """Bytes of the journal's files."""
-        return self.journal.appended_bytes - self.delivery.reader.reclaimed_bytes
+        return sum([lane.held_bytes() for lane in self.lanes])
 
     def make_room(self, now_ms: int, count: int, wanted_bytes: int) -> bool:
         """Evict the oldest messages until ``count`` more, ``wanted_bytes`` in all, have room; False if that cannot be.
@@ -270,57 +270,47 @@ class Engine:
 
     def accounts(self) -> "dict[str, int]":
         """Law 2: accepted == delivered + expired + evicted + refused + damaged + waiting."""
-        state = self.delivery.checkpoint
-        # Each number is read once, and accepted last: another thread may be settling messages meanwhile.
-        found = {
-            "delivered": state.delivered,
-            "expired": state.expired,
-            "evicted": state.evicted,
-            "refused": state.refused,
-            "damaged": state.damaged,
-        }
-        settled = sum(found.values())
-        # A failed write may leave whole frames; if the header that knew of it is damaged, they are delivered and count.
-        found["accepted"] = max(settled, self.spool.accepted())
-        found["waiting"] = found["accepted"] - settled
-        return found
+        total: dict[str, int] = {}
+        for lane in self.lanes:
+            lane.add_accounts(total)
+        return total
 
     # --- the connection ---
 
     def _came_up(self, now_ms: int) -> None:
         transport = self._transport
         delivery = self.delivery
-        state = delivery.checkpoint
+        known = delivery.session_known()
         if self._wiping:
             # 3.1.1 cannot drop an old session and keep the new one in one CONNECT.
             self._wiping = False
             self._wiped = True
             self._again(now_ms)
             return
-        if not state.session_known and transport.session_present and not self._wiped:
+        if not known and transport.session_present and not self._wiped:
             # The broker holds identifiers of which nothing is known here; a new message under one of them would be
             # taken for a repeat and dropped. (5.0, 3.2.2.1.1: the client must not go on with such a session.)
             self._wiping = True
             self._again(now_ms)
             return
-        if state.session_known and transport.session_present:
+        if known and transport.session_present:
             delivery.resume()
         else:
             delivery.forget(self._trust)
-        if not state.session_known or not transport.session_present or delivery.must_save():
+        if not known or not transport.session_present or delivery.must_save():
             # On storage before the first byte: which session the numbers belong to, and what is sent as new.
-            known, marker = state.session_known, state.session_marker
-            state.session_known = True
-            state.session_marker = self._session_marker
+            marker = delivery.know_session(True, self._session_marker)
             if not self._save(now_ms):
-                state.session_known, state.session_marker = known, marker
+                # What was forgotten is forgotten in RAM only: the next connection may find a session, and must not
+                # go on in it from there.
+                delivery.know_session(known and transport.session_present, marker)
                 self._end(now_ms, "the cache cannot be written: %s" % self.store_error)
                 return
         self._wiped = False
         self._phase = _ONLINE
         self._sent = False
         self._answered = False
-        self._oldest_since = now_ms
+        self._moved(now_ms)
         self.connections += 1
         self.down_reason = ""
         self._listener.connected(transport.session_present)
@@ -369,7 +359,7 @@ class Engine:
             self._probing = self._drops >= DROPS_BEFORE_PROBING
             self._probes = 0
             return
-        seq = self.delivery.window.cursor
+        seq = self.delivery.suspect()
         self._probes = self._probes + 1 if seq == self._probed else 1
         self._probed = seq
         # A broker that ends every connection has nothing against this message: each parking without an answer between
@@ -437,8 +427,9 @@ class Engine:
             taken = self._transport.send(out)
             if taken == 0:
                 return False
+            if taken < len(self._out):
+                self._moved(now_ms)  # the oldest message may be in these bytes: its time begins with the last of them
             self._out_at += taken
-            self._oldest_since = now_ms
         self._out = self._nothing
         self._out_at = 0
         self.delivery.taken()
@@ -446,13 +437,13 @@ class Engine:
 
     def _watch(self, now_ms: int) -> None:
         """An acknowledgement that does not come ends the connection (law 9): the repeat follows the reconnect."""
-        oldest = self.delivery.oldest()
-        waiting = self.delivery.awaits() or self.wants_to_write()
-        if oldest != self._oldest or not waiting:
-            self._oldest = oldest
-            self._oldest_since = now_ms
-        elif now_ms - self._oldest_since >= self._ack_timeout_ms:
+        self._waits_since = self.delivery.watch(now_ms, self.wants_to_write())
+        if now_ms - self._waits_since >= self._ack_timeout_ms:
             self._end(now_ms, "no acknowledgement for %d ms" % self._ack_timeout_ms)
+
+    def _moved(self, now_ms: int) -> None:
+        self._waits_since = now_ms
+        self.delivery.moved(now_ms)
 
     # --- storage ---
 
@@ -488,7 +479,7 @@ class Engine:
 
         Without them nothing may be sent, and so nothing would ever be freed.
         """
-        while self.delivery.checkpoint.generation < 2:
+        while self.delivery.saves() < 2:
             try:
                 self.delivery.save()
             except OSError:
@@ -512,7 +503,11 @@ class Engine:
         elif self._phase == _OPENING:
             due = min(due, self._opened_at + self._connect_timeout_ms - now_ms)
         elif self._phase == _ONLINE and (self.delivery.awaits() or self.wants_to_write()):
-            due = min(due, self._oldest_since + self._ack_timeout_ms - now_ms)
+            due = min(due, self._waits_since + self._ack_timeout_ms - now_ms)
+        if self._phase == _ONLINE:
+            paced_ms = self.delivery.paced_ms(now_ms)
+            if paced_ms >= 0:
+                due = min(due, paced_ms)
         if self.store_error:
             due = min(due, self._store_retry_at - now_ms)  # before that a save is not tried
         elif self._unsaved_since >= 0:

@@ -17,8 +17,13 @@ PUBLISH_OVERHEAD_BYTES = const(10)
 RECEIVE_MAXIMUM_DEFAULT = const(65535)  # 5.0, 3.2.2.3.3: what an absent property means
 
 # --- sequence numbers and packet identifiers (law 4) ---
-PACKET_ID_SPAN = const(60000)  # 1..60000 are ours; 60001..65535 stay free for SUBSCRIBE and the like
-PACKET_ID_FOREIGN = const(60001)  # the first identifier that is not ours
+PACKET_ID_SPAN = const(60000)  # 1..60000 are ours
+# The lane that goes ahead has identifiers of its own, so that an acknowledgement says which lane it is for.
+PACKET_ID_AHEAD = const(60001)
+PACKET_ID_AHEAD_SPAN = const(4000)
+WINDOW_AHEAD_MAX = const(1000)  # a quarter of it
+AHEAD_SEQ = const(1 << 48)  # its number n is AHEAD_SEQ + n to the application
+PACKET_ID_FOREIGN = const(64001)  # the first identifier that is not ours: up to 65535 for SUBSCRIBE and the like
 SEQ_FIRST = const(1)  # 0 means "none"
 # The window is a span of sequence numbers; it must stay far below PACKET_ID_SPAN, so that an identifier
 # still in the window can never be met again. A quarter leaves room for skipped numbers.

@@ -6,7 +6,7 @@ Each port's transport cuts the incoming stream with ``split`` and keeps the ackn
 from struct import pack
 
 from .errors import ProtocolError
-from .limits import PACKET_ID_SPAN, const
+from .limits import AHEAD_SEQ, PACKET_ID_AHEAD, PACKET_ID_AHEAD_SPAN, PACKET_ID_SPAN, const
 
 PUBLISH = const(0x30)
 PUBACK = const(0x40)
@@ -22,6 +22,8 @@ _MESSAGE_EXPIRY = const(0x02)
 
 def packet_id(seq: int) -> int:
     """Law 4: the identifier is a function of the sequence number, so it need not be stored."""
+    if seq >= AHEAD_SEQ:
+        return PACKET_ID_AHEAD + (seq - AHEAD_SEQ) % PACKET_ID_AHEAD_SPAN
     return 1 + seq % PACKET_ID_SPAN
 
 

@@ -10,11 +10,6 @@ from .journal import Journal
 from .limits import PUBLISH_OVERHEAD_BYTES, REMAINING_LENGTH_MAX, TOPIC_BYTES_MAX
 from .record import encode, frame_bytes
 
-TYPE_CHECKING = False  # no module "typing" on a board
-if TYPE_CHECKING:
-    from .room import Room
-
-
 def check_topic(topic: str) -> bytes:
     """The bytes of a topic name (4.7), or ValueError/TypeError that names the value and the limit."""
     if type(topic) is not str and not isinstance(topic, str):  # isinstance costs a board as much as all the rest
@@ -98,12 +93,22 @@ class Group:
             self.error = StoreError(code, "the message could not be stored: %s" % failure)
 
 
+class Bounds:
+    """Asked before anything is staged, if the cache has bounds; ``Room`` is what answers."""
+
+    def check(self, count: int, wanted_bytes: int) -> None:
+        raise NotImplementedError
+
+    def lacks(self, count: int, wanted_bytes: int) -> "tuple[int, int]":
+        raise NotImplementedError
+
+
 class Spool:
     """Numbers and stages messages; keeps at most what has not been written yet."""
 
     def __init__(self, journal: Journal, cache_id: int) -> None:
         self.staged_bytes = 0  # about: a signal may come between
-        self.room: "Room | None" = None  # asked before anything is staged, if the cache has bounds
+        self.room: Bounds | None = None
         self.first_seq = journal.end_seq  # of the first message that is staged, or of the next one
         self._journal = journal
         self._cache_id = cache_id
@@ -126,7 +131,7 @@ class Spool:
         """
         topic_bytes, payload_bytes = check_message(topic, payload, qos)
         if self.room is not None:
-            self._check_room(self.room, 1, frame_bytes(topic_bytes, payload_bytes, expires_s))
+            self.room.check(1, frame_bytes(topic_bytes, payload_bytes, expires_s))
         seq = self.first_seq + len(self._frames)
         frame = encode(seq, topic_bytes, payload_bytes, qos, bool(retain), accepted_ms, self._cache_id, expires_s)
         self._frames.append(frame)  # which also takes the number: one step, whatever interrupts this
@@ -150,7 +155,7 @@ class Spool:
             staged_bytes += len(frame)
             seq += 1
         if self.room is not None:
-            self._check_room(self.room, len(frames), staged_bytes)
+            self.room.check(len(frames), staged_bytes)
         self._frames.extend(frames)  # one step: without the memory for it none is kept
         self.staged_bytes += staged_bytes
         return first_seq
@@ -159,10 +164,11 @@ class Spool:
         """How many messages and bytes stand in the way of so many more."""
         if self.room is None:
             return 0, 0
-        return self.room.lacks(count, wanted_bytes, self.next_seq, self.staged_bytes + self._written_bytes)
+        return self.room.lacks(count, wanted_bytes)
 
-    def _check_room(self, room: "Room", count: int, wanted_bytes: int) -> None:
-        room.check(count, wanted_bytes, self.next_seq, self.staged_bytes + self._written_bytes)
+    def unwritten_bytes(self) -> int:
+        """Of what is staged, or being written."""
+        return self.staged_bytes + self._written_bytes
 
     def take(self) -> "Group | None":
         """All that is staged, as the next group to write; None if there is nothing."""

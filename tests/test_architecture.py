@@ -30,13 +30,16 @@ RANKS = {
     "dead_letters": 4,
     "packets": 4,
     "recovery": 4,
-    "room": 4,
     "window": 4,
     "eviction": 5,
     "reasons": 5,
     "spool": 5,
     "delivery": 6,
-    "engine": 7,
+    "lane": 7,
+    "lanes": 8,
+    "pace": 1,
+    "room": 8,
+    "engine": 9,
 }
 # Nothing happens in these that a test could look at.
 WITHOUT_TESTS = {"__init__", "contracts", "errors", "limits"}

@@ -71,8 +71,10 @@ MUTANTS = (
            "_FROM_PLACE = bytes((WAITING, DONE, WAITING, ORPHAN))", "crash",
            "A restart reads which PUBRECs came, and publishes again."),
     # 4. The packet identifier is a function of the sequence number; no number is given twice.
-    Mutant("identifier-short", 4, "packets.py", "    return 1 + seq % PACKET_ID_SPAN\n",
-           "    return 1 + seq % 50\n", "", "Identifiers are used again after 50 messages."),
+    Mutant("identifier-short", 4, "delivery.py", "dup, id_first + seq % id_span, mqtt5",
+           "dup, id_first + seq % 50, mqtt5", "", "Identifiers are used again after 50 messages."),
+    Mutant("lanes-meet", 4, "lanes.py", "            id_first=PACKET_ID_AHEAD,\n", "            id_first=1,\n", "lanes",
+           "Both lanes have the same identifiers."),
     Mutant("bound-ignored", 4, "delivery.py", "                if seq >= self._sent_bound:\n",
            "                if seq < 0:\n", "crash", "Numbers go out beyond the bound that a restart will believe in."),
     Mutant("number-again", 4, "recovery.py", "    if target <= found.end_seq:\n", "    if target >= 0:\n",
@@ -91,6 +93,8 @@ MUTANTS = (
     Mutant("evicted-in-flight", 9, "eviction.py", "        first = max(touched, sent_end)\n",
            "        first = max(state.cursor, state.evicted_end)\n", "full link",
            "Messages that are in flight are evicted."),
+    Mutant("ahead-takes-all", 9, "lanes.py", "        self._before.limit_qos2 = max(1, half)\n", "", "kinds link lanes",
+           "Both lanes together leave more unreleased than the broker keeps."),
     # 6. It always starts, and keeps what is whole.
     Mutant("slot-must-read", 6, "checkpoint.py", "            doubtful = True\n",
            "            raise ValueError(name)\n", "damage", "A damaged checkpoint is the end."),

@@ -130,16 +130,21 @@ class ReconnectTest(DeliveryTestCase):
         self.delivery.forget(False)
         self.assertEqual(self.delivery.checkpoint.repeated, 0)
 
-    def test_oldest_and_awaits_tell_whose_turn_it_is(self):
+    def test_it_says_since_when_it_is_the_broker_s_turn(self):
         self.assertFalse(self.delivery.awaits())
         self.publish(2)
         self.assertFalse(self.delivery.awaits())
+        self.assertEqual(self.delivery.watch(1000, False), 1000)
         self.fill()
         self.assertTrue(self.delivery.awaits())
-        before = self.delivery.oldest()
+        self.assertEqual(self.delivery.watch(2000, False), 2000)
+        self.assertEqual(self.delivery.watch(3000, False), 2000)
+        self.delivery.moved(3500)
+        self.assertEqual(self.delivery.watch(4000, False), 3500)
         self.take(ack(PUBREC, 1))
         self.assertFalse(self.delivery.awaits())
-        self.assertNotEqual(self.delivery.oldest(), before)
+        self.assertEqual(self.delivery.watch(5000, False), 5000)
+        self.assertEqual(self.delivery.watch(6000, True), 5000)
 
     def test_progress_changes_with_each_settled_message(self):
         self.publish(1, 1)

@@ -2,6 +2,7 @@
 
 import unittest
 
+from persistmq_core import checkpoint as checkpoints
 from persistmq_core import packets
 from tests.support.world import World
 
@@ -53,6 +54,20 @@ class SessionTest(unittest.TestCase):
         world.run(10000)
         self.assertEqual(len(world.sent(packets.PUBLISH)), 2)
         self.assertEqual(world.account("delivered"), 1)
+
+    def test_what_was_forgotten_is_on_storage_before_the_next_connection_is_used(self):
+        world = World(trust_lost_session=True, checkpoint_delay_ms=60000)
+        world.online()
+        world.broker.stay_silent(packets.PUBCOMP)
+        world.publish(b"m", 2)
+        world.steps(4)
+        world.broker.heal()
+        world.broker.restart(False)
+        world.store.fail_next("replace", 28)
+        while len(world.diary.connections) < 2:  # the broker keeps the session of the attempt between
+            world.step(10)
+        self.assertEqual(world.engine.delivery.window.cursor, 2)
+        self.assertEqual(checkpoints.load(world.store)[0].cursor, 2)
 
     def old_session(self):
         """A broker that holds a session of which this cache knows nothing."""

@@ -189,9 +189,9 @@ class BytesTest(LinkTestCase):
 
     def test_foreign_identifiers_are_kept_from_the_core(self):
         self.up()
-        self.send(publish(60000, qos=1) + publish(60001, qos=1))
+        self.send(publish(64000, qos=1) + publish(64001, qos=1))
         self.link.tick(0)
-        self.assertEqual(self.acks(), [(packets.PUBACK, 60000, 0)])
+        self.assertEqual(self.acks(), [(packets.PUBACK, 64000, 0)])
 
     def test_a_send_takes_what_the_schedule_says(self):
         self.up()

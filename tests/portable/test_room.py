@@ -96,13 +96,13 @@ class BytesTest(unittest.TestCase):
         world = self.world()
         self.fill(world)
         self.assertTrue(4096 - 125 - 2 * HEADER_BYTES < self.held(world) <= 4096)
-        self.assertEqual(world.engine.spool.room.held_bytes(), self.held(world))
+        self.assertEqual(world.engine.held_bytes(), self.held(world))
 
     def test_segments_that_are_delivered_make_room(self):
         world = self.world()
         self.fill(world)
         world.online().run(3000)
-        self.assertEqual(world.engine.spool.room.held_bytes(), self.held(world))
+        self.assertEqual(world.engine.held_bytes(), self.held(world))
         self.assertTrue(self.fill(world) > 20)
         self.assertTrue(self.held(world) <= 4096)
 
@@ -110,7 +110,7 @@ class BytesTest(unittest.TestCase):
         world = self.world()
         count = self.fill(world)
         world.restart()
-        self.assertEqual(world.engine.spool.room.held_bytes(), self.held(world))
+        self.assertEqual(world.engine.held_bytes(), self.held(world))
         self.assertEqual(world.engine.held_bytes(), self.held(world))
         self.assertEqual(self.fill(world), 0)
         self.assertEqual(world.account("waiting"), count)
@@ -132,11 +132,11 @@ class BytesTest(unittest.TestCase):
         world.publish(b"x" * 100)
         world.store.fail_next("append", ENOSPC, short=60)
         self.assertRaises(StoreError, world.publish, b"x" * 100)
-        self.assertEqual(world.engine.spool.room.held_bytes(), self.held(world))
+        self.assertEqual(world.engine.held_bytes(), self.held(world))
         world.publish(b"x" * 100)
         world.online().run(3000)
         world.publish(b"x" * 100)
-        self.assertEqual(world.engine.spool.room.held_bytes(), self.held(world))
+        self.assertEqual(world.engine.held_bytes(), self.held(world))
 
 
 class FreeBytesTest(unittest.TestCase):

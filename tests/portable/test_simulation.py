@@ -66,5 +66,11 @@ class SimulationTest(unittest.TestCase):
     def test_no_law_is_broken_by_messages_that_expire(self):
         self.assertGreater(self.programs("expiry crash link broker disk full"), 2 * PROGRAMS)
 
+    def test_no_law_is_broken_by_two_lanes(self):
+        self.assertGreater(self.programs("lanes crash disk link broker kinds"), 2 * PROGRAMS)
+
+    def test_no_law_is_broken_by_two_lanes_in_a_cache_with_bounds(self):
+        self.assertGreater(self.programs("lanes crash link full expiry refuse"), 2 * PROGRAMS)
+
     def test_no_law_is_broken_by_damage(self):
         self.assertGreater(self.programs("damage crash link"), 2 * PROGRAMS)

@@ -34,8 +34,8 @@ def test_pahos_own_messages_have_identifiers_of_their_own(transport: PahoTranspo
     peer = connected(transport, broker)
     info = transport.client.publish("own", b"x", qos=1)
     assert info.mid == 60001
-    assert until(transport, peer.packet) == (0x32, b"\x00\x03own\xea\x61x")
-    peer.send(b"\x40\x02\xea\x61")
+    assert until(transport, peer.packet) == (0x32, b"\x00\x03own\xfa\x01x")
+    peer.send(b"\x40\x02\xfa\x01")
     until(transport, info.is_published)
     assert transport.receive() == b""
     transport.client._last_mid = 65534

@@ -32,7 +32,7 @@ def test_acknowledgements_byte_by_byte(transport: PahoTransport, broker: Scripte
 
 def test_acknowledgements_with_reason_codes_stay_whole(transport_v5: PahoTransport, broker: ScriptedBroker) -> None:
     peer = connected(transport_v5, broker)
-    stream = b"\x40\x03\x00\x01\x97" + b"\x40\x02\x00\x02" + b"\x50\x04\x00\x03\x87\x00" + b"\x40\x02\xea\x61"
+    stream = b"\x40\x03\x00\x01\x97" + b"\x40\x02\x00\x02" + b"\x50\x04\x00\x03\x87\x00" + b"\x40\x02\xfa\x01"
     peer.send(stream)
     assert until(transport_v5, transport_v5.receive) == stream[:-4]  # the last one is paho's
     assert acknowledgements(stream[:-4]) == [(0x40, 1, 0x97), (0x40, 2, 0), (0x50, 3, 0x87)]

@@ -14,7 +14,7 @@ _DISK_FAULTS = (("append", ENOSPC, 0), ("append", ENOSPC, 17), ("sync", EIO, 0),
                 ("replace", EIO, 9), ("remove", EIO, 0), ("read", EIO, 0), ("move", EIO, 0))  # fmt: skip
 # Reason codes of MQTT 5: some are for the message, two ask to be left alone for a while.
 _REFUSALS = (0x80, 0x83, 0x87, 0x90, 0x97, 0x91, 0x99)
-FAULTS = ("crash", "disk", "link", "broker", "kinds", "full", "expiry", "refuse", "poison", "damage")
+FAULTS = ("crash", "disk", "link", "broker", "kinds", "full", "expiry", "lanes", "refuse", "poison", "damage")
 
 
 def draw_settings(rng: Rng, faults: "list[str]") -> "dict[str, object]":
@@ -48,6 +48,9 @@ def draw_settings(rng: Rng, faults: "list[str]") -> "dict[str, object]":
     if "expiry" in faults:
         settings["expires_s_max"] = rng.pick((1, 4, 20))
         settings["clock"] = rng.pick(("valid", "none", "late"))
+    if "lanes" in faults:
+        settings["drain"] = rng.pick(("in_order", "live_first", "interleaved"))
+        settings["window_qos2"] = max(2, settings["window_qos2"])  # each lane has half of it
     if "full" in faults:
         settings["cache_messages_max"] = rng.pick((0, 4, 10, 40))
         settings["cache_bytes_max"] = rng.pick((0, 4096, 6000))

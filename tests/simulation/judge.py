@@ -2,7 +2,7 @@
 
 from persistmq_core.dead_letters import FOLDER
 
-from .laws import LawBroken
+from .laws import LANES, LawBroken
 
 
 def judge(world: "object") -> None:
@@ -23,18 +23,19 @@ def may_repeat(world: "object") -> bool:
 def dead_letters(world: "object") -> "dict[bytes, int]":
     """Payload -> sequence number of what is parked."""
     found = {}
-    for name in world.disk.names(FOLDER):
-        content = bytes(world.disk.content(name))
-        for message in world.messages:
-            if content.endswith(message.topic.encode() + message.payload):
-                found[message.payload] = int(name[len(FOLDER) + 1 :].split("-")[0], 16)
+    for lane in LANES:
+        for name in world.disk.names(lane + FOLDER):
+            content = bytes(world.disk.content(name))
+            for message in world.messages:
+                if content.endswith(message.topic.encode() + message.payload):
+                    found[message.payload] = lane, int(name[len(lane + FOLDER) + 1 :].split("-")[0], 16)
     return found
 
 
 def _as_published(world: "object") -> "dict[bytes, int]":
     """Law 6, never delivered wrong; and the original order within a QoS. Payload -> how often it was delivered."""
     counts = {}
-    last = [-1, -1, -1]
+    last = [[-1, -1, -1], [-1, -1, -1]]  # of each lane
     numbers = {message.payload: index for index, message in enumerate(world.messages)}
     repeats = world.unordered or may_repeat(world)
     for topic, payload, qos, retain in world.broker.deliveries:
@@ -44,10 +45,11 @@ def _as_published(world: "object") -> "dict[bytes, int]":
             raise LawBroken("6: delivered and never published: %r" % ((topic, payload, qos, retain),))
         if payload in world.damaged:
             continue  # the PUBREL that frees its identifier may make the broker deliver it after all
-        if payload not in counts and number < last[qos] and not repeats:
+        behind = last[message.goes_ahead]
+        if payload not in counts and number < behind[qos] and not repeats:
             raise LawBroken("order: %d after %d at QoS %d" % (number, last[qos], qos))
         counts[payload] = counts.get(payload, 0) + 1
-        last[qos] = max(last[qos], number)
+        behind[qos] = max(behind[qos], number)
     return counts
 
 

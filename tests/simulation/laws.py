@@ -5,10 +5,14 @@ What can only be said at the end, when all is delivered, is in ``judge.py``.
 
 from persistmq_core import checkpoint as checkpoints
 from persistmq_core import packets
-from persistmq_core.limits import PACKET_ID_SPAN
+from persistmq_core.limits import AHEAD_SEQ, PACKET_ID_AHEAD, PACKET_ID_AHEAD_SPAN, PACKET_ID_SPAN
 from persistmq_core.segment import JOURNAL, parse_name, read_header
 from persistmq_core.window import ORPHAN_RELEASING
 from tests.support.mqtt_wire import Reader
+
+
+AHEAD = "ahead-"  # before the names of the second lane
+LANES = ("", AHEAD)
 
 
 class LawBroken(Exception):
@@ -27,7 +31,7 @@ def _published(packet: bytes, mqtt5: bool) -> "tuple[int, bytes]":
 
 
 class Laws:
-    """One for each world; ``disk`` and ``broker`` live as long as it does."""
+    """One for each world; ``disk`` and ``broker`` live as long as it does. Numbers are those of the application."""
 
     def __init__(self, disk: "object", broker: "object") -> None:
         self.disk = disk
@@ -42,7 +46,7 @@ class Laws:
         self._on_wire = {}  # sequence number -> payload
         self._durable = set()  # payloads that were seen on storage, synced
         self._told = {}  # sequence number -> account, as the listener heard it since the start
-        self._segments = []  # (first number, name)
+        self._segments = {"": [], AHEAD: []}  # (first number, name), of each lane
         self._slots = {}  # bytes of a checkpoint slot -> what they decode to
 
     def copy(self, disk: "object", broker: "object") -> "Laws":
@@ -92,7 +96,7 @@ class Laws:
         """The wire never runs ahead of the storage."""
         if payload in self._durable:
             return  # what is synced stays so
-        for name in self.disk.names(JOURNAL):
+        for name in self.disk.names(JOURNAL) + self.disk.names(AHEAD + JOURNAL):
             at = self.disk.content(name).find(payload)
             if at >= 0 and at + len(payload) <= self.disk.synced_bytes(name):
                 self._durable.add(payload)
@@ -101,14 +105,17 @@ class Laws:
 
     def _law_3(self, identifier: int, engine: "object") -> None:
         """PUBREC is on storage before its PUBREL is sent."""
-        window = engine.delivery.window
-        seq = window.cursor + (identifier - 1 - window.cursor) % PACKET_ID_SPAN
+        lane, first, span = "", 1, PACKET_ID_SPAN
+        if identifier >= PACKET_ID_AHEAD:
+            lane, first, span = AHEAD, PACKET_ID_AHEAD, PACKET_ID_AHEAD_SPAN
+        window = engine.lanes[LANES.index(lane)].delivery.window
+        seq = window.cursor + (identifier - first - window.cursor) % span
         if window.state(seq) == ORPHAN_RELEASING:
             return  # no message, and no PUBREC: it frees an identifier whose record is lost
-        state = self.durable_checkpoint()
+        state = self.durable_checkpoint(lane)
         if state is None:
             raise LawBroken("3: PUBREL %d without a checkpoint" % identifier)
-        seq = state.cursor + (identifier - 1 - state.cursor) % PACKET_ID_SPAN
+        seq = state.cursor + (identifier - first - state.cursor) % span
         index = seq - state.cursor
         place = state.places[index] if index < len(state.places) else -1
         if place not in (checkpoints.PLACE_RELEASED, checkpoints.PLACE_ORPHAN):
@@ -116,17 +123,20 @@ class Laws:
 
     def _law_4(self, seq: int, identifier: int, payload: bytes) -> None:
         """The packet identifier is a function of the sequence number, and no number is given twice."""
-        if identifier != 1 + seq % PACKET_ID_SPAN:
+        expected = 1 + seq % PACKET_ID_SPAN
+        if seq >= AHEAD_SEQ:
+            expected = PACKET_ID_AHEAD + (seq - AHEAD_SEQ) % PACKET_ID_AHEAD_SPAN
+        if identifier != expected:
             raise LawBroken("4: message %d has identifier %d" % (seq, identifier))
         if self._on_wire.get(seq, payload) != payload:
             raise LawBroken("4: number %d was given to %r and to %r" % (seq, self._on_wire[seq], payload))
         self._on_wire[seq] = payload
 
-    def durable_checkpoint(self) -> "object":
+    def durable_checkpoint(self, lane: str = "") -> "object":
         """What a start would find now."""
         best = None
         for name in checkpoints.NAMES:
-            content = self.disk.content(name)
+            content = self.disk.content(lane + name)
             if content is None:
                 continue
             content = bytes(content)
@@ -162,7 +172,7 @@ class Laws:
 
     def restarted(self) -> None:
         """The process is another one. Names that were not synced may be gone or back."""
-        self._segments = []
+        self._segments = {"": [], AHEAD: []}
         self._durable.clear()
         self._told = {}
 
@@ -171,8 +181,9 @@ class Laws:
     def check(self, engine: "object", transport: "object", accepted: int, ambiguous: int) -> None:
         """``accepted`` messages for sure, and perhaps so many ``ambiguous`` ones, whose publish() did not return."""
         self._law_2(engine.accounts(), accepted, ambiguous)
-        self._law_5()
-        self._law_7(engine)
+        for index, lane in enumerate(engine.lanes):
+            self._law_5(LANES[index])
+            self._law_7(lane.delivery)
         if transport.violations:
             raise LawBroken("8: %s" % transport.violations[0])
         for violation in self.broker.violations:
@@ -197,27 +208,27 @@ class Laws:
         if not accepted <= total or (total > accepted + ambiguous and not self.header_damaged):
             raise LawBroken("2: accepted %d (and perhaps %d), accounts %r" % (accepted, ambiguous, accounts))
 
-    def _law_5(self) -> None:
+    def _law_5(self, lane: str) -> None:
         """Nothing is deleted before the acknowledgement that frees it is on storage."""
-        names = self.disk.names(JOURNAL)
-        if names == [name for _, name in self._segments]:
+        names = self.disk.names(lane + JOURNAL)
+        before = self._segments[lane]
+        if names == [name for _, name in before]:
             return
-        now = [(parse_name(name)[0], name) for name in names if parse_name(name)]
+        now = [(parse_name(name[len(lane) :])[0], name) for name in names if parse_name(name[len(lane) :])]
         there = [first_seq for first_seq, _ in now]
-        state = self.durable_checkpoint()
-        for index, (first_seq, _) in enumerate(self._segments):
-            if first_seq in there or index + 1 == len(self._segments):
+        state = self.durable_checkpoint(lane)
+        for index, (first_seq, _) in enumerate(before):
+            if first_seq in there or index + 1 == len(before):
                 continue
-            end_seq = self._segments[index + 1][0]
+            end_seq = before[index + 1][0]
             if state is not None and state.evicted_first <= first_seq and end_seq <= state.evicted_end:
                 continue
             if state is None or state.cursor < end_seq:
                 raise LawBroken("5: segment %d is gone, the checkpoint says %r" % (first_seq, state and state.cursor))
-        self._segments = now
+        self._segments[lane] = now
 
-    def _law_7(self, engine: "object") -> None:
+    def _law_7(self, delivery: "object") -> None:
         """Memory is bounded by the window."""
-        delivery = engine.delivery
         span = delivery.window.span
         held = len(delivery._received) + len(delivery._release) + len(delivery._refused) + len(delivery._handed)
         if delivery.window.end - delivery.window.cursor > span or held > 4 * span:
@@ -225,7 +236,11 @@ class Laws:
 
     def started(self, reads: "dict[str, int]") -> None:
         """Start-up time is bounded by the number of segments: of all but the last only headers are read (law 7)."""
-        names = [name for name in self.disk.names(JOURNAL) if parse_name(name)]
+        for lane in LANES:
+            self._started(lane, reads)
+
+    def _started(self, lane: str, reads: "dict[str, int]") -> None:
+        names = [name for name in self.disk.names(lane + JOURNAL) if parse_name(name[len(lane) :])]
         whole = [name for name in names if self.disk.peep(read_header, name) is not None]
         # Power may tear the header of a new segment and leave the frames behind it; FORMAT.md lists what that costs.
         self.header_damaged = self.header_damaged or len(whole) < len(names)

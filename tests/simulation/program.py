@@ -69,7 +69,7 @@ class Program(World):
             self.write(meanwhile)
 
     def do_time(self, waits_ms: "tuple") -> None:
-        if self.kept is not None:
+        if self.kept:
             self.write()  # as the port does every while
         for wait_ms in waits_ms:
             self.step(wait_ms)
@@ -158,7 +158,7 @@ def draw(seed: int, steps: int, faults: str) -> "tuple[dict[str, object], list[t
     rng = Rng(seed)
     kinds = [kind for kind in faults.split(" ") if kind]
     settings = draw_settings(rng, kinds)
-    troubles = [kind for kind in kinds if kind not in ("kinds", "full", "expiry")]  # these are in the settings
+    troubles = [kind for kind in kinds if kind not in ("kinds", "full", "expiry", "lanes")]  # these are in the settings
     return settings, [draw_action(rng, troubles) for _ in range(steps)]
 
 

@@ -3,13 +3,15 @@
 from persistmq_core.contracts import Listener
 from persistmq_core.engine import Engine
 from persistmq_core.errors import CacheFull, StoreError
-from persistmq_core.limits import READS_BEFORE_DAMAGED
+from persistmq_core.lanes import Lanes
+from persistmq_core.limits import AHEAD_SEQ, READS_BEFORE_DAMAGED
 from tests.support.link import ModelTransport
 from tests.support.model_broker import ModelBroker
 from tests.support.rng import Rng
 
 from .disk import Disk
-from .laws import LawBroken, Laws
+from .prefixed import Prefixed
+from .laws import AHEAD, LawBroken, Laws
 
 _UNIX_MS = 1_700_000_000_000
 _DRAIN_MS_MAX = 4 * 3600 * 1000
@@ -37,6 +39,7 @@ SETTINGS = {
     "clock": "valid",  # or "none", or "late": not before a minute has passed
     "cache_messages_max": 0,
     "cache_bytes_max": 0,
+    "drain": "",  # with a second lane: how a backlog is sent
     "evicts": False,  # the oldest messages when the cache is full, instead of refusing new ones
 }
 
@@ -45,6 +48,8 @@ class Message:
     """What was published."""
 
     def __init__(self, number: int, qos: int, retain: bool, size: int, born_ms: int, expires_s_max: int) -> None:
+        self.number = number
+        self.goes_ahead = False
         self.topic = "t/%d" % (number % 3)
         self.payload = b"<%d>" % number + b"." * size
         self.qos = qos
@@ -97,12 +102,11 @@ class World:
         self.messages = []
         self.sure = set()  # numbers of messages whose publish() returned: they must arrive
         self.staged = []  # numbers of messages that this process staged and has not written
-        self.kept = None  # a group that the disk refused, and the numbers of its messages
-        self.kept_numbers = []
+        self.kept = {}  # spool -> a group that the disk refused, and the numbers of its messages
         self.excused = set()  # payloads that the protocol itself may lose
         self.damaged = set()  # payloads whose stored bytes were damaged
         self.expired = set()  # payloads that became too old
-        self.planned = []  # runs of numbers that the last eviction was about
+        self.planned = [[], []]  # runs of numbers that the last eviction of each lane was about
         self.evicted = set()  # payloads that were given up for newer ones
         self.unordered = False  # the broker kept an answer back, or sent a message away for later
         self.refusals = False  # the broker refused something
@@ -157,6 +161,7 @@ class World:
                 cache_messages_max=chosen["cache_messages_max"],
                 cache_bytes_max=chosen["cache_bytes_max"],
                 clock=self,
+                lanes=Lanes(Prefixed(self.disk, AHEAD), chosen["drain"]) if chosen["drain"] else None,
             )
         except (OSError, ValueError, TypeError, LookupError, ArithmeticError) as error:
             raise LawBroken("6: it does not start: %r" % error)  # noqa: B904 - MicroPython chains no exceptions
@@ -164,12 +169,13 @@ class World:
             self.disk.reads = None
         self.laws.started(reads)
         # Power may fail between the checkpoint and the telling.
-        state = self.engine.delivery.checkpoint
-        for begin, end in self.planned:
-            for seq in range(max(begin, state.evicted_first), min(end, state.evicted_end)):
-                self.evicts(seq)
-        self.planned = []
-        self.spy_on_evictions(self.engine.delivery)
+        for index, lane in enumerate(self.engine.lanes):
+            state = lane.delivery.checkpoint
+            for begin, end in self.planned[index]:
+                for seq in range(max(begin, state.evicted_first), min(end, state.evicted_end)):
+                    self.evicts(index * AHEAD_SEQ + seq)
+            self.spy_on_evictions(lane.delivery, index)
+        self.planned = [[], []]
 
     def die(self, arriving: "int | None" = None) -> None:
         """The process is gone, with all that it had in RAM; so many bytes on the way still reach the broker."""
@@ -177,8 +183,7 @@ class World:
             self.transport.abandon(arriving)
         self.engine = None
         self.staged = []
-        self.kept = None
-        self.kept_numbers = []
+        self.kept = {}
 
     # --- publishing ---
 
@@ -195,11 +200,15 @@ class World:
     def accept(self, message: Message) -> int:
         """Its number, 0 if the cache is full."""
         stamp_ms = self.unix_ms() or self.now_ms
+        lanes = self.engine.lanes
+        message.goes_ahead = len(lanes) > 1 and (message.number % 5 == 0 or self.engine.goes_ahead())
+        spool = lanes[message.goes_ahead].spool
         for _ in range(2):
             try:
-                return self.engine.spool.stage(
+                seq = spool.stage(
                     message.topic, message.payload, message.qos, message.retain, stamp_ms, message.expires_s
                 )
+                return message.goes_ahead * AHEAD_SEQ + seq
             except CacheFull as full:
                 if not self.settings["evicts"]:
                     break
@@ -208,27 +217,36 @@ class World:
         return 0
 
     def write(self, meanwhile: "tuple | None" = None) -> None:
-        """Write one group, as a port does (``group_commit.py``). ``meanwhile``: a message staged while it syncs."""
-        group, numbers = self.kept, self.kept_numbers
+        """Write one group of each lane, as a port does. ``meanwhile``: a message staged while the first one syncs."""
+        for lane in self.engine.lanes:
+            self.write_lane(lane.spool, meanwhile)
+            meanwhile = None
+
+    def write_lane(self, spool: "object", meanwhile: "tuple | None") -> None:
+        group, numbers = self.kept.pop(spool, (None, []))
         if group is None:
-            group, numbers = self.engine.spool.take(), self.staged
-            self.staged = []
+            group = spool.take()
+            numbers = [number for number in self.staged if self.lane_of(number) is spool]
+            self.staged = [number for number in self.staged if number not in numbers]
         if group is None:
             return
-        self.kept, self.kept_numbers = None, []
         if meanwhile is not None:
             self.stage(*meanwhile)
         group.write()
-        self.engine.spool.finish(group)
+        spool.finish(group)
         if group.error is None:
             self.sure.update(numbers)
         elif not isinstance(group.error, StoreError):
             raise LawBroken("errors: %r" % group.error)
         elif self.settings["keep_failed"]:
             group.error = None
-            self.kept, self.kept_numbers = group, numbers
+            self.kept[spool] = group, numbers
 
-    def spy_on_evictions(self, delivery: "object") -> None:
+    def lane_of(self, number: int) -> "object":
+        """Where a message was staged."""
+        return self.engine.lanes[self.messages[number].goes_ahead].spool
+
+    def spy_on_evictions(self, delivery: "object", index: int) -> None:
         """Keep what each is about for the next start."""
         make = delivery._eviction
 
@@ -237,8 +255,8 @@ class World:
             real = eviction.plan
 
             def plan(*arguments: int) -> "list[tuple[int, int]]":
-                self.planned = real(*arguments)
-                return self.planned
+                self.planned[index] = real(*arguments)
+                return self.planned[index]
 
             eviction.plan = plan
             return eviction
@@ -324,10 +342,12 @@ class World:
     def drain(self) -> None:
         """Until all is delivered."""
         end_ms = self.now_ms + _DRAIN_MS_MAX
-        while self.kept is not None or self.staged:
+        while self.kept or self.staged:
             self.write()
         engine = self.engine
-        while engine.accounts()["waiting"] > 0 or engine.delivery.window.cursor < engine.journal.end_seq:
+        while engine.accounts()["waiting"] > 0 or [
+            lane for lane in engine.lanes if lane.delivery.cursor() < lane.journal.end_seq
+        ]:
             self.step(60000)
             if self.now_ms > end_ms:
                 raise LawBroken("drain: not delivered in time: %r" % self.engine.accounts())

@@ -193,6 +193,8 @@ class BrokerConnection:
         broker = self.broker
         if not broker.unreleased_max or len(self._session().unreleased) < broker.unreleased_max:
             return False
+        if message in broker.deliveries:
+            return True  # a repeat that is thrown away: the subscribers have had it
         self._violation("a message behind %d unreleased ones of QoS 2" % broker.unreleased_max)
         if broker.loses_above_max:
             broker.lost.append(message)

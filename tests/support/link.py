@@ -14,7 +14,7 @@ The death of the client is ``abandon()`` and a new ModelTransport on the same br
 from persistmq_core import packets
 from persistmq_core.contracts import CONNECTING, DOWN, UP, Transport
 from persistmq_core.errors import ProtocolError
-from persistmq_core.limits import CONNECT_TIMEOUT_MS, PACKET_ID_SPAN
+from persistmq_core.limits import CONNECT_TIMEOUT_MS, PACKET_ID_FOREIGN
 
 from . import mqtt_wire as wire
 from .acknowledgements import acknowledgements
@@ -240,7 +240,7 @@ class ModelTransport(Transport):
         if first_byte == wire.CONNACK:
             self._connected(wire.Reader(body))
         elif packets.is_acknowledgement(first_byte):
-            if body[0] << 8 | body[1] <= PACKET_ID_SPAN:
+            if body[0] << 8 | body[1] < PACKET_ID_FOREIGN:
                 self._acks.append(packet)
         elif first_byte == wire.DISCONNECT:
             self.reason_code = body[0] if body else 0

@@ -12,7 +12,7 @@ class PublishInfo:
 
     @property
     def mid(self) -> int:
-        """The packet identifier on the wire, 1..60000."""
+        """The packet identifier on the wire, 1..64000."""
         return packet_id(self.seq)
 
     @property

@@ -89,7 +89,7 @@ stream = (
     + b"\x40\x02\x00\x01"  # PUBACK 1
     + b"\x30\x83\x02" + b"\x00\x01t" + b"x" * 256  # a PUBLISH of 259 bytes, which is not for us
     + b"\x50\x02\xea\x60"  # PUBREC 60000
-    + b"\x40\x02\xea\x61"  # PUBACK 60001: not the core's
+    + b"\x40\x02\xfa\x01"  # PUBACK 64001: not the core's
     + b"\x90\x03\x00\x01\x00"  # SUBACK
     + b"\x70\x02\x01\x02"  # PUBCOMP 258
     + b"\xd0\x00"

@@ -1,0 +1,74 @@
+"""One journal, and what goes with it: who appends to it, and who delivers what it holds.
+
+An engine has one lane, or two (``lanes.py``). Each is a cache of its own, with its own numbers and checkpoint.
+"""
+
+from .contracts import Listener, Random, Store
+from .delivery import Delivery
+from .journal import Journal
+from .limits import PACKET_ID_SPAN, SEQ_FIRST
+from .spool import Spool
+
+
+class Lane:
+    """Recovers it. The parameters are Engine's; ``id_first``, ``id_span``: see Delivery.
+
+    Raises FormatError for a newer disk version, OSError.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        listener: Listener,
+        random: Random,
+        window: int,
+        window_qos2: int,
+        segment_bytes_max: int,
+        read_bytes: int,
+        send_bytes: int,
+        session_marker: int,
+        ahead_windows: int,
+        followed: "tuple[int, int, int] | None" = None,
+        id_first: int = 1,
+        id_span: int = PACKET_ID_SPAN,
+    ) -> None:
+        from .recovery import recover  # noqa: PLC0415 - needed once: a board's port lets go of it
+
+        found = recover(store, max(window, window_qos2), random, read_bytes, ahead_windows)
+        if followed is not None:
+            # Who appends knows what its files hold, better than who finds them.
+            found.end_seq, found.active_first, found.skipped = followed
+            found.active_name = ""
+        cache_id = found.checkpoint.cache_id
+        self.journal = Journal(store, segment_bytes_max, cache_id)
+        self.journal.resume(
+            found.end_seq, found.skipped, found.active_name, found.active_first, found.active_bytes, found.held_bytes
+        )
+        self.spool = Spool(self.journal, cache_id)
+        if found.checkpoint.session_marker != session_marker:
+            found.checkpoint.session_known = False
+        self.delivery = Delivery(
+            store, self.journal, found, listener, window, window_qos2, read_bytes, send_bytes, id_first, id_span
+        )
+        self.delivery.ahead_windows = ahead_windows
+
+    def held_bytes(self) -> int:
+        """Bytes of the journal's files."""
+        return self.journal.appended_bytes - self.delivery.reader.reclaimed_bytes
+
+    def waiting(self) -> int:
+        """Messages that are staged or stored, and not settled."""
+        return self.spool.next_seq - SEQ_FIRST - self.journal.skipped - self.delivery.checkpoint.settled()
+
+    def add_accounts(self, total: "dict[str, int]") -> None:
+        """Law 2: accepted == delivered + expired + evicted + refused + damaged + waiting."""
+        state = self.delivery.checkpoint
+        # Each number is read once, and accepted last: another thread may be settling messages meanwhile.
+        found = (state.delivered, state.expired, state.evicted, state.refused, state.damaged)
+        for name, count in zip(("delivered", "expired", "evicted", "refused", "damaged"), found):
+            total[name] = total.get(name, 0) + count
+        settled = sum(found)
+        # A failed write may leave whole frames; if the header that knew of it is damaged, they are delivered and count.
+        accepted = max(settled, self.spool.accepted())
+        total["accepted"] = total.get("accepted", 0) + accepted
+        total["waiting"] = total.get("waiting", 0) + accepted - settled

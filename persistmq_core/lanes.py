@@ -1,0 +1,219 @@
+"""Two lanes on one connection: the ordinary one, and one that goes ahead of it.
+
+What goes ahead is what has priority and, while a backlog is sent, what is published meanwhile. Each lane is a cache of
+its own (``lane.py``), so a restart knows from where a message was sent; their identifiers do not overlap (law 4). Order
+is kept within a lane.
+
+Each lane has half of the places for QoS 2, always. A broker may hold that many whose PUBREL it waits for, and loses what
+comes beyond (Mosquitto); after a restart nobody knows how many these are of each lane, only
+that they are no more than its half. So nothing goes ahead in a cache that had one lane before, until all is settled that
+may have been in flight then.
+
+To the engine both together look like one ``Delivery``.
+"""
+
+from .contracts import Clock, Listener, Store, Transport
+from .lane import Lane
+from .limits import AHEAD_SEQ, PACKET_ID_AHEAD, PACKET_ID_AHEAD_SPAN, WINDOW_AHEAD_MAX
+
+DRAINS = ("in_order", "live_first", "interleaved")
+
+
+class _AheadListener(Listener):
+    """The application has one series of numbers for each lane."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+
+    def delivered(self, seq: int) -> None:
+        self._listener.delivered(AHEAD_SEQ + seq)
+
+    def dropped(self, seq: int, account: str, reason_code: int) -> None:
+        self._listener.dropped(AHEAD_SEQ + seq, account, reason_code)
+
+
+class Lanes:
+    """``store``: of the lane that goes ahead. For one Engine.
+
+    ``drain``, for what is published while a backlog is sent. "in_order": it goes behind the backlog. "live_first": it
+    goes ahead, and the backlog gets what is left. "interleaved": the same, and the backlog keeps its share.
+    ``backlog_share``: of the places in flight, which the backlog may take while live messages go ahead.
+    """
+
+    def __init__(self, store: Store, drain: str = "in_order", backlog_share: float = 0.5) -> None:
+        if drain not in DRAINS:
+            raise ValueError("drain must be one of %s, not %r" % (", ".join(DRAINS), drain))
+        if not 0 < backlog_share < 1:
+            raise ValueError("backlog_share must be between 0 and 1, not %r" % (backlog_share,))
+        self._store = store
+        self._splits = drain != "in_order"
+        self._takes_turns = drain == "interleaved"
+        self._share = backlog_share
+        self._turn = 0.0  # of the backlog, when it is 1
+        self.main: Lane
+        self.ahead: Lane
+
+    def open(self, main: Lane, listener: Listener, options: "dict[str, object]") -> Lane:
+        """The second lane, recovered. ``options``: Lane's. Raises FormatError, OSError."""
+        options = dict(options)
+        for name in ("window", "window_qos2"):
+            options[name] = min(options[name], WINDOW_AHEAD_MAX)  # type: ignore[type-var]
+        self.ahead = Lane(
+            self._store,
+            _AheadListener(listener),
+            id_first=PACKET_ID_AHEAD,
+            id_span=PACKET_ID_AHEAD_SPAN,
+            **options,  # type: ignore[arg-type]
+        )
+        self.main = main
+        self._behind = main.delivery
+        self._before = self.ahead.delivery
+        self.limit = self._behind.limit
+        half = self._behind.limit_qos2 // 2
+        self._before.limit_qos2 = max(1, half)
+        self._behind.limit_qos2 = max(1, self._behind.limit_qos2 - half)
+        return self.ahead
+
+    # --- for the port, by any thread ---
+
+    def goes_ahead(self, is_online: bool) -> bool:
+        """Whether what is published now goes ahead of the backlog."""
+        return self._splits and is_online and self._behind.has_backlog()
+
+    def cursors(self) -> "tuple[int, int]":
+        """All before these is settled, in each lane."""
+        return self._behind.cursor(), self._before.cursor()
+
+    def is_settled(self, seq: int) -> bool:
+        return self._before.is_settled(seq - AHEAD_SEQ) if seq >= AHEAD_SEQ else self._behind.is_settled(seq)
+
+    def repeated(self) -> int:
+        return self._behind.repeated() + self._before.repeated()
+
+    def damaged_bytes(self) -> int:
+        return self._behind.damaged_bytes() + self._before.damaged_bytes()
+
+    # --- for the engine: see Delivery ---
+
+    @property
+    def unsaved(self) -> bool:
+        return self._behind.unsaved or self._before.unsaved
+
+    def begin(self, now_ms: int) -> None:
+        self._behind.begin(now_ms)
+        self._before.begin(now_ms)
+
+    def saves(self) -> int:
+        return min(self._behind.saves(), self._before.saves())
+
+    def session_known(self) -> bool:
+        # Nothing of the second lane was ever sent before the first one's checkpoint knows of it.
+        state = self._behind.checkpoint
+        return state.session_known and (not state.has_ahead or self._before.session_known())
+
+    def know_session(self, known: bool, marker: int) -> int:
+        self._before.know_session(known, marker)
+        return self._behind.know_session(known, marker)
+
+    def resume(self) -> None:
+        self._behind.resume()
+        self._before.resume()
+
+    def forget(self, trust: bool) -> None:
+        self._behind.forget(trust)
+        self._before.forget(trust)
+
+    def end_connection(self) -> None:
+        self._behind.end_connection()
+        self._before.end_connection()
+
+    def progress(self) -> int:
+        return self._behind.progress() + self._before.progress()
+
+    def acknowledge(self, came: bytes) -> int:
+        later = 0
+        try:
+            later = self._before.acknowledge(came)
+        finally:
+            later = self._behind.acknowledge(came) or later
+        return later
+
+    def must_save(self) -> bool:
+        return self._before.must_save() or self._behind.must_save() or self._may_begin()
+
+    def _may_begin(self) -> bool:
+        """Nothing was sent of the second lane yet, and now it may be: the first one's checkpoint has to say so."""
+        return not self._behind.checkpoint.has_ahead and self._behind.has_resent()
+
+    def save(self) -> None:
+        state = self._behind.checkpoint
+        begins = self._may_begin()
+        if not state.has_ahead:
+            self._before.know_session(state.session_known, state.session_marker)
+        self._before.save()
+        state.has_ahead = state.has_ahead or begins
+        is_saved = False
+        try:
+            self._behind.save()
+            is_saved = True
+        finally:
+            if begins:
+                state.has_ahead = is_saved
+
+    def evict(self, messages: int, wanted_bytes: int) -> None:
+        before = self._behind.checkpoint.evicted
+        self._behind.evict(messages, wanted_bytes)
+        evicted = self._behind.checkpoint.evicted - before
+        if evicted < messages or (wanted_bytes > 0 and not evicted):
+            self._before.evict(messages - evicted, wanted_bytes)
+
+    def reclaim(self) -> None:
+        self._behind.reclaim()
+        self._before.reclaim()
+
+    def under_way(self) -> int:
+        return self._behind.under_way() + self._before.under_way()
+
+    def awaits(self) -> bool:
+        return self._behind.awaits() or self._before.awaits()
+
+    def watch(self, now_ms: int, is_sending: bool) -> int:
+        return min(self._behind.watch(now_ms, is_sending), self._before.watch(now_ms, is_sending))
+
+    def moved(self, now_ms: int) -> None:
+        self._behind.moved(now_ms)
+        self._before.moved(now_ms)
+
+    def suspect(self) -> int:
+        return AHEAD_SEQ + self._before.suspect() if self._before.under_way() else self._behind.suspect()
+
+    def refuse(self, seq: int, reason_code: int) -> bool:
+        if seq >= AHEAD_SEQ:
+            return self._before.refuse(seq - AHEAD_SEQ, reason_code)
+        return self._behind.refuse(seq, reason_code)
+
+    def paced_ms(self, now_ms: int) -> int:
+        return self._behind.paced_ms(now_ms)
+
+    def taken(self) -> None:
+        self._before.taken()
+        self._behind.taken()
+
+    def fill(
+        self, out: bytearray, transport: Transport, in_flight_max: int, publish: bool, now_ms: int, clock: Clock
+    ) -> None:
+        is_split = self._splits and self._behind.has_backlog()
+        # One place at least is kept for whatever has priority.
+        places = max(1, int(in_flight_max * self._share) if is_split else in_flight_max - 1)
+        backlog_first = False
+        if is_split and self._takes_turns:
+            self._turn += self._share
+            backlog_first = self._turn >= 1
+            self._turn -= backlog_first
+        for is_backlog in (backlog_first, not backlog_first):
+            if is_backlog:
+                free = min(places, in_flight_max - self._before.in_flight())
+                self._behind.fill(out, transport, free, publish, now_ms, clock)
+            elif self._behind.checkpoint.has_ahead:
+                kept = places if is_split and self._takes_turns and in_flight_max > 1 else self._behind.in_flight()
+                self._before.fill(out, transport, in_flight_max - kept, publish, now_ms, clock)
