@@ -114,6 +114,10 @@ class Delivery:
         expired = self._expired
         return expired[0] if expired else self.window.cursor
 
+    def cursors(self) -> "tuple[int, ...]":
+        """``cursor`` of each lane."""
+        return (self.cursor(),)
+
     def is_settled(self, seq: int) -> bool:
         """It was delivered or never will be, and the listener knows. For any thread."""
         return (self.window.state(seq) == DONE or seq < self.window.cursor) and seq not in self._expired
@@ -359,7 +363,7 @@ class Delivery:
         return self.window.in_flight() + count(SENT_0) + count(RELEASED) + count(ORPHAN_RELEASING)
 
     def in_flight(self) -> int:
-        """Messages that wait for PUBACK or PUBCOMP in this connection, or are about to: the next ``fill`` sends PUBREL."""
+        """Messages that wait for PUBACK or PUBCOMP in this connection, or will when ``fill`` has sent their PUBREL."""
         return self.window.in_flight() + len(self._release)
 
     def awaits(self) -> bool:

@@ -17,6 +17,9 @@ from .limits import (
     CHECKPOINT_DELAY_MS,
     CONNECT_TIMEOUT_MS,
     DROPS_BEFORE_PROBING,
+    PACKET_ID_AHEAD,
+    PACKET_ID_AHEAD_SPAN,
+    PACKET_ID_SPAN,
     PROBES_BEFORE_PARKING,
     READ_BYTES,
     RECONNECT_DELAY_MS_MAX,
@@ -26,6 +29,7 @@ from .limits import (
     SEGMENTS_MIN,
     SEND_BYTES,
     STORE_RETRY_MS,
+    WINDOW_AHEAD_MAX,
     WINDOW_DEFAULT,
     WINDOW_MAX,
     WINDOW_QOS2_DEFAULT,
@@ -36,6 +40,7 @@ TYPE_CHECKING = False  # no module "typing" on a board
 if TYPE_CHECKING:
     from .delivery import Delivery
     from .lanes import Lanes
+    from .pace import Pace
 
 # Phases of the connection.
 _APART = const(0)  # no connection; the next attempt is at _retry_at
@@ -77,6 +82,7 @@ class Engine:
         followed: "tuple[int, int, int] | None" = None,
         clock: "Clock | None" = None,
         lanes: "Lanes | None" = None,
+        pace: "Pace | None" = None,
     ) -> None:
         """``session_marker``: a number that changes when the MQTT session is another one (CRC-32 of the client id).
 
@@ -85,7 +91,7 @@ class Engine:
         ``cache_bytes_max``, ``cache_messages_max``, ``free_bytes_min``: see Room; 0 is no bound.
         ``followed``: somebody else appends to the journal, and this is its ``end_seq``, ``active_seq`` and ``skipped``.
         This engine only delivers: ``journal.follow`` tells it of more. Nothing may be appended while it is made.
-        ``lanes``: a second lane, which goes ahead of this one.
+        ``lanes``: a second lane, which goes ahead of this one. ``pace``: of the backlog.
         """
         _check("window", window, 1, WINDOW_MAX)
         _check("window_qos2", window_qos2, 1, WINDOW_MAX)
@@ -119,25 +125,37 @@ class Engine:
 
         has_bounds = cache_bytes_max or cache_messages_max or free_bytes_min
         ahead_windows = AHEAD_WINDOWS_BOUNDED if has_bounds else AHEAD_WINDOWS
-        options = {
-            "random": random,
-            "window": window,
-            "window_qos2": window_qos2,
-            "segment_bytes_max": segment_bytes_max,
-            "read_bytes": read_bytes,
-            "send_bytes": send_bytes,
-            "session_marker": session_marker,
-            "ahead_windows": ahead_windows,
-        }
-        lane = Lane(store, self._listener, followed=followed, **options)
+
+        def lane_of(of_store: Store, to: Listener, id_first: int, id_span: int, places_max: int) -> Lane:
+            return Lane(
+                of_store,
+                to,
+                random,
+                min(window, places_max),
+                min(window_qos2, places_max),
+                segment_bytes_max,
+                read_bytes,
+                send_bytes,
+                session_marker,
+                ahead_windows,
+                followed,
+                id_first,
+                id_span,
+            )
+
+        self._lanes = lanes
+        lane = lane_of(store, self._listener, 1, PACKET_ID_SPAN, WINDOW_MAX)
+        lane.delivery.pace = pace
         self.lanes = [lane]
         self.journal = lane.journal
         self.spool = lane.spool
         self.delivery: Delivery | Lanes = lane.delivery  # of all lanes
         if lanes is not None:
-            self.lanes.append(lanes.open(lane, self._listener, options))
+            listener = lanes.listener(self._listener)
+            ahead = lane_of(lanes.store, listener, PACKET_ID_AHEAD, PACKET_ID_AHEAD_SPAN, WINDOW_AHEAD_MAX)
+            lanes.join(lane, ahead)
+            self.lanes.append(ahead)
             self.delivery = lanes
-        self._lanes = lanes
         if has_bounds:
             from .room import Room  # noqa: PLC0415 - only here: a board without bounds has no room for it
 

@@ -6,7 +6,7 @@ An engine has one lane, or two (``lanes.py``). Each is a cache of its own, with 
 from .contracts import Listener, Random, Store
 from .delivery import Delivery
 from .journal import Journal
-from .limits import PACKET_ID_SPAN, SEQ_FIRST
+from .limits import SEQ_FIRST
 from .spool import Spool
 
 
@@ -28,9 +28,9 @@ class Lane:
         send_bytes: int,
         session_marker: int,
         ahead_windows: int,
-        followed: "tuple[int, int, int] | None" = None,
-        id_first: int = 1,
-        id_span: int = PACKET_ID_SPAN,
+        followed: "tuple[int, int, int] | None",
+        id_first: int,
+        id_span: int,
     ) -> None:
         from .recovery import recover  # noqa: PLC0415 - needed once: a board's port lets go of it
 
@@ -64,11 +64,17 @@ class Lane:
         """Law 2: accepted == delivered + expired + evicted + refused + damaged + waiting."""
         state = self.delivery.checkpoint
         # Each number is read once, and accepted last: another thread may be settling messages meanwhile.
-        found = (state.delivered, state.expired, state.evicted, state.refused, state.damaged)
-        for name, count in zip(("delivered", "expired", "evicted", "refused", "damaged"), found):
-            total[name] = total.get(name, 0) + count
-        settled = sum(found)
+        found = {
+            "delivered": state.delivered,
+            "expired": state.expired,
+            "evicted": state.evicted,
+            "refused": state.refused,
+            "damaged": state.damaged,
+        }
+        settled = sum(found.values())
         # A failed write may leave whole frames; if the header that knew of it is damaged, they are delivered and count.
         accepted = max(settled, self.spool.accepted())
-        total["accepted"] = total.get("accepted", 0) + accepted
-        total["waiting"] = total.get("waiting", 0) + accepted - settled
+        found["accepted"] = accepted
+        found["waiting"] = accepted - settled
+        for name, count in found.items():
+            total[name] = total.get(name, 0) + count

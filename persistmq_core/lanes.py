@@ -4,17 +4,17 @@ What goes ahead is what has priority and, while a backlog is sent, what is publi
 its own (``lane.py``), so a restart knows from where a message was sent; their identifiers do not overlap (law 4). Order
 is kept within a lane.
 
-Each lane has half of the places for QoS 2, always. A broker may hold that many whose PUBREL it waits for, and loses what
-comes beyond (Mosquitto); after a restart nobody knows how many these are of each lane, only
-that they are no more than its half. So nothing goes ahead in a cache that had one lane before, until all is settled that
-may have been in flight then.
+Each lane has half of the places for QoS 2, always. A broker may hold that many whose PUBREL it waits for, and loses
+what comes beyond (Mosquitto); after a restart nobody knows how many these are of each lane, only that they are no more
+than its half. So nothing goes ahead in a cache that had one lane before, until all is settled that may have been in
+flight then.
 
 To the engine both together look like one ``Delivery``.
 """
 
 from .contracts import Clock, Listener, Store, Transport
 from .lane import Lane
-from .limits import AHEAD_SEQ, PACKET_ID_AHEAD, PACKET_ID_AHEAD_SPAN, WINDOW_AHEAD_MAX
+from .limits import AHEAD_SEQ
 
 DRAINS = ("in_order", "live_first", "interleaved")
 
@@ -45,34 +45,25 @@ class Lanes:
             raise ValueError("drain must be one of %s, not %r" % (", ".join(DRAINS), drain))
         if not 0 < backlog_share < 1:
             raise ValueError("backlog_share must be between 0 and 1, not %r" % (backlog_share,))
-        self._store = store
+        self.store = store
         self._splits = drain != "in_order"
         self._takes_turns = drain == "interleaved"
         self._share = backlog_share
         self._turn = 0.0  # of the backlog, when it is 1
-        self.main: Lane
-        self.ahead: Lane
+        self.limit = 0  # of messages in flight
 
-    def open(self, main: Lane, listener: Listener, options: "dict[str, object]") -> Lane:
-        """The second lane, recovered. ``options``: Lane's. Raises FormatError, OSError."""
-        options = dict(options)
-        for name in ("window", "window_qos2"):
-            options[name] = min(options[name], WINDOW_AHEAD_MAX)  # type: ignore[type-var]
-        self.ahead = Lane(
-            self._store,
-            _AheadListener(listener),
-            id_first=PACKET_ID_AHEAD,
-            id_span=PACKET_ID_AHEAD_SPAN,
-            **options,  # type: ignore[arg-type]
-        )
-        self.main = main
+    def listener(self, listener: Listener) -> Listener:
+        """For the lane that goes ahead."""
+        return _AheadListener(listener)
+
+    def join(self, main: Lane, ahead: Lane) -> None:
+        """Deliver for both."""
         self._behind = main.delivery
-        self._before = self.ahead.delivery
+        self._before = ahead.delivery
         self.limit = self._behind.limit
         half = self._behind.limit_qos2 // 2
         self._before.limit_qos2 = max(1, half)
         self._behind.limit_qos2 = max(1, self._behind.limit_qos2 - half)
-        return self.ahead
 
     # --- for the port, by any thread ---
 
@@ -80,7 +71,7 @@ class Lanes:
         """Whether what is published now goes ahead of the backlog."""
         return self._splits and is_online and self._behind.has_backlog()
 
-    def cursors(self) -> "tuple[int, int]":
+    def cursors(self) -> "tuple[int, ...]":
         """All before these is settled, in each lane."""
         return self._behind.cursor(), self._before.cursor()
 

@@ -28,7 +28,7 @@ class Room(Bounds):
         self._spare_bytes = 0  # may be written before the device is asked again
 
     def check(self, count: int, wanted_bytes: int) -> None:
-        """Is there room for ``count`` more messages, ``wanted_bytes`` in all? Raises CacheFull, or ValueError if never."""
+        """Is there room for ``count`` more, ``wanted_bytes`` in all? Raises CacheFull, or ValueError if never."""
         if self._messages_max and count > self._messages_max:
             raise ValueError("%d messages at once, cache_messages_max is %d" % (count, self._messages_max))
         if self._bytes_max and wanted_bytes + HEADER_BYTES > self._bytes_max:

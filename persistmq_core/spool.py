@@ -10,6 +10,7 @@ from .journal import Journal
 from .limits import PUBLISH_OVERHEAD_BYTES, REMAINING_LENGTH_MAX, TOPIC_BYTES_MAX
 from .record import encode, frame_bytes
 
+
 def check_topic(topic: str) -> bytes:
     """The bytes of a topic name (4.7), or ValueError/TypeError that names the value and the limit."""
     if type(topic) is not str and not isinstance(topic, str):  # isinstance costs a board as much as all the rest

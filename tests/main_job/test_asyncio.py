@@ -156,7 +156,7 @@ def test_a_disk_that_fails_raises_in_each_task_and_works_again_when_it_does(
     async def work() -> None:
         await client.publish_async("a", "before")
         with monkeypatch.context() as broken:
-            broken.setattr(client._store, "append", _no_space)
+            broken.setattr(client._stores[0], "append", _no_space)
             outcomes = await asyncio.gather(
                 *(client.publish_async("a", number) for number in range(50)), return_exceptions=True
             )
@@ -179,7 +179,7 @@ def test_in_async_a_full_staging_memory_is_waited_for_and_raises_if_the_disk_fai
         infos = [await client.publish_async("a", payload) for _ in range(100)]  # four times what may be staged
         assert all([await info.stored() for info in infos])
         with monkeypatch.context() as broken:
-            broken.setattr(client._store, "append", _no_space)
+            broken.setattr(client._stores[0], "append", _no_space)
             with pytest.raises(StoreError, match="staging memory is full"):
                 for _ in range(100):
                     infos.append(await client.publish_async("a", payload))
@@ -196,14 +196,14 @@ def test_a_task_that_is_cancelled_takes_no_message_back_and_leaves_nothing_behin
 ) -> None:
     client = make_client()
     disk_is_ready = threading.Event()
-    real = client._store.sync
+    real = client._stores[0].sync
 
     def slow(name: str) -> None:
         disk_is_ready.wait(10)
         real(name)
 
     async def work() -> None:
-        monkeypatch.setattr(client._store, "sync", slow)
+        monkeypatch.setattr(client._stores[0], "sync", slow)
         tasks = [asyncio.ensure_future(client.publish_async("a", number)) for number in range(20)]
         while not client._commits._leader:
             await asyncio.sleep(0)
@@ -218,7 +218,7 @@ def test_a_task_that_is_cancelled_takes_no_message_back_and_leaves_nothing_behin
             each.cancel()
         await asyncio.wait(waiting)
         assert nothing_is_left_in(client)
-        monkeypatch.setattr(client._store, "append", _no_space)
+        monkeypatch.setattr(client._stores[0], "append", _no_space)
         tasks = [asyncio.ensure_future(client.publish_async("a", "refused by the disk")) for _ in range(20)]
         await asyncio.sleep(0)
         for task in tasks:
@@ -280,13 +280,13 @@ def test_a_group_that_a_thread_writes_wakes_the_tasks_whose_messages_are_in_it(
 ) -> None:
     client = make_client()
     staged = threading.Event()
-    real = client._store.append
+    real = client._stores[0].append
 
     def behind_the_task(*arguments: Any) -> None:
         staged.wait(10)
         real(*arguments)
 
-    monkeypatch.setattr(client._store, "append", behind_the_task)
+    monkeypatch.setattr(client._stores[0], "append", behind_the_task)
     thread = threading.Thread(target=client.publish, args=("a", "of a thread"))
 
     async def work() -> None:

@@ -97,7 +97,7 @@ def test_a_bound_of_bytes_holds_on_the_disk(make_client: Make) -> None:
     client = make_client(cache_bytes_max=64 * 1024, on_full="drop_oldest")
     for _ in range(2000):
         client.publish("a", b"x" * 100)
-    held = sum(path.stat().st_size for path in Path(client._store.path, "journal").iterdir())
+    held = sum(path.stat().st_size for path in Path(client._stores[0].path, "journal").iterdir())
     assert held == client.get_status()["cache_bytes"] <= 64 * 1024
     assert client.get_status()["waiting"] > 300
 

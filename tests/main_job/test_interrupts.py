@@ -53,19 +53,19 @@ def test_an_exception_in_the_middle_of_a_write_costs_no_other_message(
 ) -> None:
     client = make_client(durability=durability)
     client.publish("t", "before").wait_for_stored(5)
-    real = getattr(client._store, call)
+    real = getattr(client._stores[0], call)
 
     def interrupted(*arguments: object) -> None:
-        monkeypatch.setattr(client._store, call, real)
+        monkeypatch.setattr(client._stores[0], call, real)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(client._store, call, interrupted)
+    monkeypatch.setattr(client._stores[0], call, interrupted)
     if durability == "sync":
         with pytest.raises(KeyboardInterrupt):
             client.publish("t", "interrupted")
     else:
         client.publish("t", "interrupted")  # the engine's thread is hit, and tries again
-        assert until(lambda: getattr(client._store, call) is not interrupted)
+        assert until(lambda: getattr(client._stores[0], call) is not interrupted)
     for number in range(5):
         assert client.publish("t", f"after {number}").wait_for_stored(5)
     with Receiver(broker.port, "t") as receiver:
@@ -97,16 +97,16 @@ def test_another_thread_s_message_in_an_interrupted_group_gets_an_error(
             errors.append(error)
 
     hit = threading.Event()
-    real = client._store.append
+    real = client._stores[0].append
 
     def interrupted(*_: object) -> None:
-        monkeypatch.setattr(client._store, "append", real)
+        monkeypatch.setattr(client._stores[0], "append", real)
         raise KeyboardInterrupt
 
     thread = threading.Thread(target=other)
     thread.start()
     assert staged.wait(5)
-    monkeypatch.setattr(client._store, "append", interrupted)
+    monkeypatch.setattr(client._stores[0], "append", interrupted)
     with pytest.raises(KeyboardInterrupt):
         client.publish("t", "leader")
     hit.set()

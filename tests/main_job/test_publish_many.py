@@ -19,9 +19,9 @@ class CountedSyncs:
 
     def __init__(self, client: PersistClient, delay_s: float = 0.0) -> None:
         self.count = 0
-        self._sync = client._store.sync
+        self._sync = client._stores[0].sync
         self._delay_s = delay_s
-        client._store.sync = self  # type: ignore[method-assign, assignment]
+        client._stores[0].sync = self  # type: ignore[method-assign, assignment]
 
     def __call__(self, name: str) -> None:
         self.count += 1
@@ -95,7 +95,7 @@ def test_a_disk_that_fails_refuses_them_all_and_keeps_what_was_stored(
     client = make_client()
     client.publish("a", "before")
     with monkeypatch.context() as broken:
-        broken.setattr(client._store, "append", _no_space)
+        broken.setattr(client._stores[0], "append", _no_space)
         with pytest.raises(StoreError):
             client.publish_many([("a", number) for number in range(10)])
     assert not client._commits._errors

@@ -383,7 +383,7 @@ def test_while_a_new_worker_looks_through_the_cache_nothing_is_written(
 ) -> None:
     client = make_client(worker="process")
     held: list[bool] = []
-    real_hold, real_let_go, real_append = GroupCommit.hold, GroupCommit.let_go, client._store.append
+    real_hold, real_let_go, real_append = GroupCommit.hold, GroupCommit.let_go, client._stores[0].append
     is_held = threading.Event()
 
     def hold(commits: GroupCommit) -> None:
@@ -401,7 +401,7 @@ def test_while_a_new_worker_looks_through_the_cache_nothing_is_written(
 
     monkeypatch.setattr(GroupCommit, "hold", hold)
     monkeypatch.setattr(GroupCommit, "let_go", let_go)
-    monkeypatch.setattr(client._store, "append", append)
+    monkeypatch.setattr(client._stores[0], "append", append)
     client.connect_async(HOST, broker.port)
     assert is_held.wait(10)
     assert client.publish("a", "b").is_stored()

@@ -73,7 +73,7 @@ MUTANTS = (
     # 4. The packet identifier is a function of the sequence number; no number is given twice.
     Mutant("identifier-short", 4, "delivery.py", "dup, id_first + seq % id_span, mqtt5",
            "dup, id_first + seq % 50, mqtt5", "", "Identifiers are used again after 50 messages."),
-    Mutant("lanes-meet", 4, "lanes.py", "            id_first=PACKET_ID_AHEAD,\n", "            id_first=1,\n", "lanes",
+    Mutant("lanes-meet", 4, "engine.py", "listener, PACKET_ID_AHEAD, PACKET", "listener, 1, PACKET", "lanes",
            "Both lanes have the same identifiers."),
     Mutant("bound-ignored", 4, "delivery.py", "                if seq >= self._sent_bound:\n",
            "                if seq < 0:\n", "crash", "Numbers go out beyond the bound that a restart will believe in."),
@@ -140,6 +140,6 @@ MUTANTS = (
            "limit = min(limit, 65535)", "", "More is in flight than the broker announced."),
     Mutant("window-qos2", 9, "delivery.py", "unreleased_max = min(self.limit_qos2, in_flight_max)",
            "unreleased_max = in_flight_max", "kinds", "More QoS 2 messages are unreleased than Mosquitto bears."),
-    Mutant("session-believed", 9, "engine.py", "        if state.session_known and transport.session_present:\n",
-           "        if state.session_known:\n", "broker", "That the broker lost the session is not noticed."),
+    Mutant("session-believed", 9, "engine.py", "        if known and transport.session_present:\n",
+           "        if known:\n", "broker", "That the broker lost the session is not noticed."),
 )  # fmt: skip

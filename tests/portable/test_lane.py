@@ -11,20 +11,8 @@ from tests.support.write_list_store import WriteListStore
 
 
 class LaneTest(unittest.TestCase):
-    def lane(self, store=None, **more):
-        return Lane(
-            store or WriteListStore(),
-            Listener(),
-            random=Rng(1),
-            window=8,
-            window_qos2=4,
-            segment_bytes_max=1024,
-            read_bytes=256,
-            send_bytes=1024,
-            session_marker=7,
-            ahead_windows=2,
-            **more,
-        )
+    def lane(self, store=None):
+        return Lane(store or WriteListStore(), Listener(), Rng(1), 8, 4, 1024, 256, 1024, 7, 2, None, 1, 60000)
 
     def publish(self, lane, count):
         for _ in range(count):

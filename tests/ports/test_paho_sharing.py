@@ -33,14 +33,14 @@ def fill(transport: PahoTransport, view: memoryview) -> int:
 def test_pahos_own_messages_have_identifiers_of_their_own(transport: PahoTransport, broker: ScriptedBroker) -> None:
     peer = connected(transport, broker)
     info = transport.client.publish("own", b"x", qos=1)
-    assert info.mid == 60001
+    assert info.mid == 64001
     assert until(transport, peer.packet) == (0x32, b"\x00\x03own\xfa\x01x")
     peer.send(b"\x40\x02\xfa\x01")
     until(transport, info.is_published)
     assert transport.receive() == b""
     transport.client._last_mid = 65534
     mids = [transport.client.publish("own", b"x", qos=0).mid for _ in range(3)]
-    assert mids == [65535, 60001, 60002]
+    assert mids == [65535, 64001, 64002]
 
 
 def test_incoming_messages_are_acknowledged_by_paho(transport: PahoTransport, broker: ScriptedBroker) -> None:

@@ -10,7 +10,6 @@ from persistmq_core.segment import JOURNAL, parse_name, read_header
 from persistmq_core.window import ORPHAN_RELEASING
 from tests.support.mqtt_wire import Reader
 
-
 AHEAD = "ahead-"  # before the names of the second lane
 LANES = ("", AHEAD)
 

@@ -10,8 +10,8 @@ from tests.support.model_broker import ModelBroker
 from tests.support.rng import Rng
 
 from .disk import Disk
-from .prefixed import Prefixed
 from .laws import AHEAD, LawBroken, Laws
+from .prefixed import Prefixed
 
 _UNIX_MS = 1_700_000_000_000
 _DRAIN_MS_MAX = 4 * 3600 * 1000

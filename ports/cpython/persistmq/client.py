@@ -34,12 +34,13 @@ from .full_cache import ON_FULL, FullCache
 from .group_commit import GroupCommit
 from .info import PublishInfo
 from .lock import CacheLock
-from .loops import LoopCalls
+from .loops import LoopCalls, are_behind
 from .messages import Message, Payload, expiry_seconds, with_defaults
 from .outcomes import Outcomes
 from .recorded_client import check_portable
 from .store import FileStore
 from .transport import PahoTransport
+from .two_lanes import ahead_store, check_drain, lanes_of, pace_of, together
 from .worker_start import check_start_method
 from .writer import Writer
 
@@ -81,6 +82,14 @@ class PersistClient:
         on_session_lost: what becomes of messages in flight when the broker lost its session. "resend": they are sent
             again as new, which may give duplicates. "trust": those that it answered with PUBREC count as delivered, the
             others are sent again.
+        drain: what becomes of messages that are published while a backlog is sent, after an outage. None: they go
+            behind it; the cache has one lane. The others make a second one, for what is published with
+            ``priority=True``, and: "in_order": the same. "live_first": they go ahead, the backlog gets what is left of
+            the link. "interleaved": they go ahead, the backlog keeps its share. Order is kept within a lane. Each lane
+            has half of ``window_qos2``.
+        backlog_share: the part of the window that the backlog may take while live messages go ahead.
+        drain_messages_per_s, drain_bytes_per_s: how fast the backlog goes out, so that it leaves room on a slow link;
+            bytes are those of topic and payload. None: as fast as it can.
         worker: what delivers. "thread": one of this process. "process": a process of its own, which goes on when this
             one hangs, and is begun again when it dies. ``mqtt_client`` is then for settings only: what has to do with
             incoming messages or callbacks of paho's raises RuntimeError.
@@ -127,6 +136,10 @@ class PersistClient:
         full_timeout_ms: int | None = None,
         expires_after: float | None = None,
         on_session_lost: str = "resend",
+        drain: str | None = None,
+        backlog_share: float = 0.5,
+        drain_messages_per_s: float | None = None,
+        drain_bytes_per_s: float | None = None,
         worker: str = "thread",
         start_method: str = "spawn",
         drain_after_exit: bool = False,
@@ -141,6 +154,9 @@ class PersistClient:
         _one_of("on_full", on_full, ON_FULL)
         if on_full == "drop_oldest" and worker == "process":
             raise ValueError('on_full="drop_oldest" needs worker="thread"')
+        check_drain(drain, backlog_share, (drain_messages_per_s, drain_bytes_per_s), worker)
+        if drain is not None and window_qos2 < 2:
+            raise ValueError("window_qos2 must be 2 at least with drain=: each lane has half of it")
         self._expires_s = expiry_seconds(expires_after)
         check_start_method(start_method)
         if drain_after_exit and worker == "thread":
@@ -168,6 +184,7 @@ class PersistClient:
             "cache_bytes_max": _bound("cache_bytes_max", cache_bytes_max),
             "cache_messages_max": _bound("cache_messages_max", cache_messages_max),
             "free_bytes_min": free_bytes_min,
+            "pace": pace_of(drain_messages_per_s, drain_bytes_per_s),
         }
         settings = {
             "cache_path": os.path.abspath(cache_path),
@@ -184,23 +201,29 @@ class PersistClient:
         transport = PahoTransport(client_id, connect_timeout_ms, **paho_kwargs) if is_here else None
         self._cache_lock = CacheLock(cache_path)
         try:
-            self._store = FileStore(cache_path)
+            self._stores = [FileStore(cache_path)]
+            ahead = ahead_store(cache_path, drain, worker)
+            if ahead is not None:
+                self._stores.append(ahead)
             self._engine = Engine(
-                self._store,
+                self._stores[0],
                 transport or Transport(),
                 SystemRandom(),
                 self._outcomes,
                 clock=clock.SystemClock(),
+                lanes=lanes_of(ahead, drain, backlog_share),
                 **engine_options,
             )
-            spool, journal = self._engine.spool, self._engine.journal
-            self._commits = GroupCommit(spool, journal, not self._sync, self._appended)
+            commits = [
+                GroupCommit(lane.spool, lane.journal, not self._sync, self._appended) for lane in self._engine.lanes
+            ]
+            self._commits = together(commits, self._engine)
             self._delivery: DeliveryHere | DeliveryElsewhere
             if transport is not None:
                 self._delivery = DeliveryHere(self._engine, transport)
             else:
                 self._delivery = DeliveryElsewhere(
-                    self._store, self._engine, self._commits, self._outcomes, settings, options, start_method
+                    self._stores[0], self._engine, commits[0], self._outcomes, settings, options, start_method
                 )
                 self._cache_lock.leave_delivering()
         except BaseException:
@@ -242,21 +265,24 @@ class PersistClient:
         retain: bool = False,
         *,
         expires_after: float | None = None,
+        priority: bool = False,
     ) -> PublishInfo:
         """Accept one message. With durability "sync" it is on storage when this returns.
 
-        ``expires_after``: seconds, instead of the client's; ``math.inf``: never.
+        ``expires_after``: seconds, instead of the client's; ``math.inf``: never. ``priority``: it goes ahead of all
+        that has none; needs ``drain=``.
         Raises ValueError or TypeError (topic, payload, qos: nothing was written), StoreError (the disk: not accepted,
         what was stored before is whole), CacheFull (a StoreError: a bound of the cache), ClientStopped.
         """
         if self._stopped or self._forked:
             self._check_alive()
         expires_s = self._expires_s if expires_after is None else expiry_seconds(expires_after)
+        stage = self._commits.stage
         try:
-            seq = self._commits.stage(topic, payload, qos, retain, expires_s)
+            seq = stage(topic, payload, qos, retain, expires_s, priority)
         except CacheFull as full:
             seq = self._full.accept(
-                full, lambda: self._commits.stage(topic, payload, qos, retain, expires_s), self._is_here()
+                full, lambda: stage(topic, payload, qos, retain, expires_s, priority), self._is_here()
             )
         if self._sync:
             self._commits.commit(seq)  # which wakes the engine
@@ -272,6 +298,7 @@ class PersistClient:
         retain: bool = False,
         *,
         expires_after: float | None = None,
+        priority: bool = False,
     ) -> list[PublishInfo]:
         """Accept all of them, or none: they are written together, with one sync. Infos in their order.
 
@@ -284,10 +311,11 @@ class PersistClient:
         if not batch:
             return []
         expires_s = self._expires_s if expires_after is None else expiry_seconds(expires_after)
+        stage = self._commits.stage_all
         try:
-            first_seq = self._commits.stage_all(batch, expires_s)
+            first_seq = stage(batch, expires_s, priority)
         except CacheFull as full:
-            first_seq = self._full.accept(full, lambda: self._commits.stage_all(batch, expires_s), self._is_here())
+            first_seq = self._full.accept(full, lambda: stage(batch, expires_s, priority), self._is_here())
         if self._sync:
             self._commits.commit_all(first_seq, first_seq + len(batch))
         else:
@@ -303,6 +331,7 @@ class PersistClient:
         retain: bool = False,
         *,
         expires_after: float | None = None,
+        priority: bool = False,
     ) -> PublishInfo:
         """``publish`` for asyncio: the loop goes on meanwhile, and tasks that publish at the same time share syncs.
 
@@ -314,11 +343,11 @@ class PersistClient:
         self._start()  # the client's thread is the one that syncs
         expires_s = self._expires_s if expires_after is None else expiry_seconds(expires_after)
         try:
-            seq = await self._loops.stage(topic, payload, qos, retain, expires_s)
+            seq = await self._loops.stage(topic, payload, qos, retain, expires_s, priority)
         except CacheFull as full:
             # Seldom, so a thread may wait for room.
             seq = await asyncio.to_thread(
-                self._full.accept, full, lambda: self._commits.stage(topic, payload, qos, retain, expires_s)
+                self._full.accept, full, lambda: self._commits.stage(topic, payload, qos, retain, expires_s, priority)
             )
         if self._sync:
             await self._loops.commit(seq)
@@ -329,8 +358,8 @@ class PersistClient:
     async def flush_async(self, timeout: float | None = None) -> bool:
         """``flush`` for asyncio: other tasks go on meanwhile."""
         self._check_process()
-        end_seq = self._flush_seq()
-        return await self._loops.flushed(end_seq, lambda: self._delivery.cursor() >= end_seq, timeout)
+        end_seqs = self._end_seqs()
+        return await self._loops.flushed(end_seqs, lambda: are_behind(end_seqs, self._delivery.cursors()), timeout)
 
     def get_status(self) -> dict[str, Any]:
         """Where things stand. The accounts: accepted == delivered + expired + evicted + refused + damaged + waiting."""
@@ -352,8 +381,8 @@ class PersistClient:
         """Wait up to ``timeout`` seconds (None: without end) until all that was accepted is settled; True if it is."""
         self._check_process()
         self._commits.commit_staged()
-        end_seq = self._flush_seq()
-        return self._wait(lambda: self._delivery.cursor() >= end_seq, timeout)
+        end_seqs = self._end_seqs()
+        return self._wait(lambda: are_behind(end_seqs, self._delivery.cursors()), timeout)
 
     def stop(self, timeout: float = 5.0) -> None:
         """Accept no more; let handshakes that are under way end, within ``timeout`` seconds; store; disconnect.
@@ -391,7 +420,7 @@ class PersistClient:
 
     def is_stored(self, seq: int) -> bool:
         """See PublishInfo."""
-        return seq < self._engine.journal.end_seq
+        return self._commits.is_stored(seq)
 
     def wait_for_stored(self, seq: int, timeout: float | None) -> bool:
         """See PublishInfo."""
@@ -429,9 +458,9 @@ class PersistClient:
     def _is_known(self, seq: int) -> bool:
         return self._delivery.is_settled(seq) or self._outcomes.drop_of(seq) is not None
 
-    def _flush_seq(self) -> int:
-        """The number behind all that was accepted. With "sync" one behind end_seq is an error its caller was told."""
-        return self._engine.journal.end_seq if self._sync else self._engine.spool.next_seq
+    def _end_seqs(self) -> tuple[int, ...]:
+        """The numbers behind all that was accepted. With "sync" one behind end_seq is an error its caller was told."""
+        return tuple(lane.journal.end_seq if self._sync else lane.spool.next_seq for lane in self._engine.lanes)
 
     def _check_alive(self) -> None:
         if self._stopped:
@@ -496,7 +525,7 @@ class PersistClient:
                 self._delivery.fail(now_ms, f"{type(failure).__name__}: {failure}")
             before, progress = progress, self._delivery.progress()
             if before != progress:
-                self._outcomes.tell(self._delivery.cursor())
+                self._outcomes.tell(self._delivery.cursors())
             self._loops.tell()
             if self._commits.store_error:
                 delay_ms = min(delay_ms, STORE_RETRY_MS)
@@ -527,7 +556,8 @@ class PersistClient:
         if self._commits.staged():
             logger.error("stopped with messages that could not be stored: %s", self._commits.store_error)
         self._delivery.close()
-        self._store.close()
+        for store in self._stores:
+            store.close()
         self._cache_lock.release()
         self._outcomes.close()
 

@@ -62,7 +62,8 @@ class DeliveryElsewhere:
         self._engine = engine
         self._commits = commits
         self._outcomes = outcomes
-        self._settings = settings | {"calls": [], "address": None, "cache_id": engine.delivery.checkpoint.cache_id}
+        cache_id = engine.lanes[0].delivery.checkpoint.cache_id
+        self._settings = settings | {"calls": [], "address": None, "cache_id": cache_id}
         self.mqtt_client = RecordedClient(self._check_call, self._forward, **client_options)
         self._start_method = start_method
         self._wake_up = WakeUp()
@@ -80,7 +81,7 @@ class DeliveryElsewhere:
         self._stop_by_ms: int | None = None
         self._stop_told = False
         # Where delivery stands.
-        window = engine.delivery.window
+        window = engine.lanes[0].delivery.window
         self._cursor = window.cursor
         self._settled = {seq for seq in range(window.cursor, window.end) if window.state(seq) == DONE}
         self._progress = 0
@@ -89,7 +90,7 @@ class DeliveryElsewhere:
         self._status: dict[str, Any] = {
             "connected": False,
             "in_flight": 0,
-            "repeated": engine.delivery.checkpoint.repeated,
+            "repeated": engine.delivery.repeated(),
             "connections": 0,
             "down_reason": engine.down_reason,
             "store_error": "",
@@ -121,9 +122,9 @@ class DeliveryElsewhere:
             self._tell_numbers()
         self.wake()
 
-    def cursor(self) -> int:
+    def cursors(self) -> tuple[int, ...]:
         """As in DeliveryHere."""
-        return self._cursor
+        return (self._cursor,)
 
     def progress(self) -> int:
         """As in DeliveryHere."""
@@ -226,7 +227,7 @@ class DeliveryElsewhere:
     def _recovered(self, held_bytes: int, cursor: int, done: list[int]) -> None:
         # The one before may have removed files and not have said so any more.
         self._reclaimed_bytes_before = self._engine.journal.appended_bytes - held_bytes
-        self._engine.delivery.reader.reclaimed_bytes = self._reclaimed_bytes_before
+        self._engine.lanes[0].delivery.reader.reclaimed_bytes = self._reclaimed_bytes_before
         # Nor of what it settled at last.
         self._catch_up([*range(self._cursor, cursor), *done])
         self._move_cursor(cursor)
@@ -367,7 +368,7 @@ class DeliveryElsewhere:
     ) -> None:
         if not is_complete:
             self._catch_up(range(self._cursor, cursor))
-        checkpoint, reader = self._engine.delivery.checkpoint, self._engine.delivery.reader
+        checkpoint, reader = self._engine.lanes[0].delivery.checkpoint, self._engine.lanes[0].delivery.reader
         for name, count in zip(REPORTED, accounts, strict=True):
             setattr(checkpoint, name, count)
         reader.reclaimed_bytes = self._reclaimed_bytes_before + reclaimed_bytes

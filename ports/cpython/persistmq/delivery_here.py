@@ -53,9 +53,9 @@ class DeliveryHere:
     def forget_in_child(self) -> None:
         """In a forked child: nothing of this works there, and nothing needs to be given back."""
 
-    def cursor(self) -> int:
-        """All before it is settled."""
-        return self._engine.delivery.cursor()
+    def cursors(self) -> tuple[int, ...]:
+        """All before these numbers is settled, in each lane."""
+        return self._engine.delivery.cursors()
 
     def progress(self) -> int:
         """A number that changes whenever a message is settled."""
@@ -71,11 +71,11 @@ class DeliveryHere:
         return {
             "connected": engine.online(),
             "in_flight": engine.delivery.under_way() if engine.online() else 0,
-            "repeated": engine.delivery.checkpoint.repeated,
+            "repeated": engine.delivery.repeated(),
             "connections": engine.connections,
             "down_reason": engine.down_reason,
             "store_error": engine.store_error or self._failure,
-            "damaged_bytes": engine.delivery.reader.damaged_bytes,
+            "damaged_bytes": engine.delivery.damaged_bytes(),
             "worker_pid": os.getpid(),
         }
 

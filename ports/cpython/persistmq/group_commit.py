@@ -20,6 +20,7 @@ from persistmq_core.spool import Group, Spool
 
 from .clock import now_ms, unix_ms
 
+NO_PRIORITY = "priority needs a client that was made with drain=: the cache has one lane"
 _EINTR = 4
 _NOBODY = 0
 # Whoever waits looks again after this long: the disk may work again, or who was to lead has left by an exception.
@@ -55,8 +56,15 @@ class GroupCommit:
         self._errors: dict[int, StoreError] = {}
         self._ended = False
 
-    def stage(self, topic: str, payload: object, qos: int, retain: bool, expires_s: int = 0) -> int:
-        """Number and frame one message. Raises ValueError, TypeError, ClientStopped; StoreError if RAM is full."""
+    def stage(
+        self, topic: str, payload: object, qos: int, retain: bool, expires_s: int = 0, priority: bool = False
+    ) -> int:
+        """Number and frame one message. Raises ValueError, TypeError, ClientStopped; StoreError if RAM is full.
+
+        ``priority``: see LaneCommits; here there is one lane.
+        """
+        if priority:
+            raise ValueError(NO_PRIORITY)
         accepted_ms = unix_ms() or now_ms()
         with self._lock:
             if self._ended or self.is_full():
@@ -64,22 +72,32 @@ class GroupCommit:
             return self._spool.stage(topic, payload, qos, retain, accepted_ms, expires_s)
 
     def stage_now(
-        self, topic: str, payload: object, qos: int, retain: bool, expires_s: int = 0
+        self, topic: str, payload: object, qos: int, retain: bool, expires_s: int = 0, priority: bool = False
     ) -> int | None:
         """``stage`` that does not wait for the disk: None if RAM is full."""
         with self._lock:
-            return None if self.is_full() and not self._ended else self.stage(topic, payload, qos, retain, expires_s)
+            if self.is_full() and not self._ended:
+                return None
+            return self.stage(topic, payload, qos, retain, expires_s, priority)
 
     def is_full(self) -> bool:
         """As much is staged as may be, until a group is written."""
         return self._spool.staged_bytes >= BATCH_BYTES_MAX
 
-    def stage_all(self, messages: list[tuple[str, object, int, bool]], expires_s: int = 0) -> int:
+    def stage_all(
+        self, messages: list[tuple[str, object, int, bool]], expires_s: int = 0, priority: bool = False
+    ) -> int:
         """``stage`` for all or none: they are written in one group. Returns the number of the first."""
+        if priority:
+            raise ValueError(NO_PRIORITY)
         accepted_ms = unix_ms() or now_ms()
         with self._lock:
             self._make_room()
             return self._spool.stage_all(messages, accepted_ms, expires_s)
+
+    def is_stored(self, seq: int) -> bool:
+        """``seq`` survives a power cut."""
+        return self._journal.end_seq > seq
 
     def commit(self, seq: int, timeout: float | None = None) -> bool:
         """Return True when ``seq`` is on storage, False after ``timeout`` seconds. Raises its StoreError."""

@@ -8,18 +8,22 @@ lock: a coroutine expects first and looks then, so what comes in between is seen
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 from persistmq_core.errors import StoreError
 
 from .group_commit import GroupCommit
+from .lane_commits import LaneCommits
 
 Outcome = bool | Exception
 Future = asyncio.Future[bool]
 
+Expected = int | tuple[int, ...]
+
 # What may be expected of a sequence number.
 _STORED = 0
 _PUBLISHED = 1
-_FLUSHED = 2  # that all before it is settled
+_FLUSHED = 2  # that all before it is settled, in each lane
 _ROOM = 0  # no message has this number: to be "stored" is to have room for one
 
 
@@ -28,10 +32,10 @@ class _Loop:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._expected: tuple[dict[int, list[Future]], ...] = ({}, {}, {})
+        self._expected: tuple[dict[Expected, list[Future]], ...] = ({}, {}, {})
         self._settled: list[tuple[Future, Outcome]] = []
 
-    def expect(self, what: int, seq: int) -> Future:
+    def expect(self, what: int, seq: Expected) -> Future:
         future: Future = self._loop.create_future()
         expected = self._expected[what]
         while True:
@@ -41,17 +45,17 @@ class _Loop:
                 return future
             # They were taken away in that moment, perhaps without the new one.
 
-    def forget(self, what: int, seq: int, future: Future) -> None:
+    def forget(self, what: int, seq: Expected, future: Future) -> None:
         futures = self._expected[what].get(seq, [])
         with suppress(ValueError):
             futures.remove(future)
         if not futures:
             self._expected[what].pop(seq, None)
 
-    def expected(self, what: int) -> list[int]:
+    def expected(self, what: int) -> list[Any]:
         return list(self._expected[what])
 
-    def settle(self, what: int, seq: int, outcome: Outcome) -> None:
+    def settle(self, what: int, seq: Expected, outcome: Outcome) -> None:
         for future in self._expected[what].pop(seq, ()):
             self._settled.append((future, outcome))
 
@@ -62,6 +66,11 @@ class _Loop:
             with suppress(RuntimeError):  # closed, and its tasks are gone
                 self._loop.call_soon_threadsafe(_resolve, settled)
         return not self._loop.is_closed() or bool(self._expected[_STORED])
+
+
+def are_behind(end_seqs: tuple[int, ...], cursors: tuple[int, ...]) -> bool:
+    """All before ``end_seqs`` is before ``cursors``, in each lane."""
+    return all(end_seq <= cursor for end_seq, cursor in zip(end_seqs, cursors, strict=True))
 
 
 def _resolve(settled: list[tuple[Future, Outcome]]) -> None:
@@ -81,7 +90,9 @@ class LoopCalls:
     sleeps. ``is_closed``: it has come to its end and called ``end``, or is about to.
     """
 
-    def __init__(self, commits: GroupCommit, wake: Callable[[], None], is_closed: Callable[[], bool]) -> None:
+    def __init__(
+        self, commits: GroupCommit | LaneCommits, wake: Callable[[], None], is_closed: Callable[[], bool]
+    ) -> None:
         self._commits = commits
         self._wake = wake
         self._is_closed = is_closed
@@ -89,9 +100,11 @@ class LoopCalls:
 
     # --- on the thread of an event loop ---
 
-    async def stage(self, topic: str, payload: object, qos: int, retain: bool, expires_s: int = 0) -> int:
+    async def stage(
+        self, topic: str, payload: object, qos: int, retain: bool, expires_s: int = 0, priority: bool = False
+    ) -> int:
         """As ``GroupCommit.stage``, and where that waits for the disk this lets the loop go on."""
-        while (seq := self._commits.stage_now(topic, payload, qos, retain, expires_s)) is None:
+        while (seq := self._commits.stage_now(topic, payload, qos, retain, expires_s, priority)) is None:
             await self._until_stored(_ROOM)
         return seq
 
@@ -111,9 +124,11 @@ class LoopCalls:
         """True when ``is_settled``, else as ``stored``. Raises MessageDropped."""
         return await self._until(_PUBLISHED, seq, is_settled, timeout)
 
-    async def flushed(self, end_seq: int, is_flushed: Callable[[], bool], timeout: float | None) -> bool:
+    async def flushed(
+        self, end_seqs: tuple[int, ...], is_flushed: Callable[[], bool], timeout: float | None
+    ) -> bool:
         """True when ``is_flushed``, else as ``stored``."""
-        return await self._until(_FLUSHED, end_seq, is_flushed, timeout)
+        return await self._until(_FLUSHED, end_seqs, is_flushed, timeout)
 
     def _here(self) -> _Loop:
         loop = asyncio.get_running_loop()
@@ -132,7 +147,7 @@ class LoopCalls:
         # Not forgotten if the task is cancelled: with the future goes the message's error, if there is one.
         await future
 
-    async def _until(self, what: int, seq: int, is_so: Callable[[], bool], timeout: float | None) -> bool:
+    async def _until(self, what: int, seq: Expected, is_so: Callable[[], bool], timeout: float | None) -> bool:
         if is_so():
             return True
         here = self._here()
@@ -172,12 +187,12 @@ class LoopCalls:
         for loop in list(self._loops.values()):
             loop.settle(_PUBLISHED, seq, outcome)
 
-    def settle_flushed(self, cursor: int) -> None:
-        """All before ``cursor`` is settled."""
+    def settle_flushed(self, cursors: tuple[int, ...]) -> None:
+        """All before ``cursors`` is settled."""
         for loop in list(self._loops.values()):
-            for end_seq in loop.expected(_FLUSHED):
-                if end_seq <= cursor:
-                    loop.settle(_FLUSHED, end_seq, True)
+            for end_seqs in loop.expected(_FLUSHED):
+                if are_behind(end_seqs, cursors):
+                    loop.settle(_FLUSHED, end_seqs, True)
 
     def tell(self) -> None:
         """Wake the loops that something was settled for."""

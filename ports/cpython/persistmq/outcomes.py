@@ -97,13 +97,13 @@ class Outcomes(Listener):
 
     # --- by the client's thread ---
 
-    def tell(self, cursor: int) -> None:
-        """Something was settled, and all before ``cursor``: wake those who wait for that."""
+    def tell(self, cursors: tuple[int, ...]) -> None:
+        """Something was settled, and all before ``cursors``: wake those who wait for that."""
         # Not all at each progress: a caller in flush() would take the interpreter from this thread each time.
         if any(done() for done in tuple(self._waits)):
             with self._progress:
                 self._progress.notify_all()
-        self.loops.settle_flushed(cursor)
+        self.loops.settle_flushed(cursors)
 
     def close(self) -> None:
         """Nothing more will come. Whoever waits is told so."""

@@ -78,12 +78,13 @@ class Report(Listener):
 
     def send(self, engine: Engine, delivery: DeliveryHere, now_ms: int) -> int:
         """Tell what is new; after how many milliseconds this should be called again if nothing else happens."""
-        state = engine.delivery.checkpoint
+        lane = engine.lanes[0]
+        state = lane.delivery.checkpoint
         now = (
-            delivery.cursor(),
+            delivery.cursors()[0],
             self._is_complete,
             tuple(getattr(state, name) for name in REPORTED),
-            engine.delivery.reader.reclaimed_bytes,
+            lane.delivery.reader.reclaimed_bytes,
             tuple(delivery.status().items()),
         )
         while self._events or now != self._told:
@@ -155,7 +156,7 @@ class Worker:
             self._is_orphan = True
             return
         life = self._begin(store, numbers)
-        window = life.engine.delivery.window
+        window = life.engine.lanes[0].delivery.window
         done = [seq for seq in range(window.cursor, window.end) if window.state(seq) == DONE]
         self._link.send("recovered", life.engine.held_bytes(), window.cursor, done)
         threading.Thread(target=self._listen, args=(life,), name="persistmq-link", daemon=True).start()
@@ -176,7 +177,7 @@ class Worker:
         engine = Engine(
             store, transport, SystemRandom(), self._report, followed=followed, clock=SystemClock(), **options
         )
-        if engine.delivery.checkpoint.cache_id != settings["cache_id"]:
+        if engine.lanes[0].delivery.checkpoint.cache_id != settings["cache_id"]:
             raise RuntimeError("the cache has nothing on storage yet by which it could be known again")
         self._life = _Life(engine, transport, DeliveryHere(engine, transport))
         self._life.delivery.connect(*settings["address"])

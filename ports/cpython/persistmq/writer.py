@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 
 from .group_commit import GroupCommit
+from .lane_commits import LaneCommits
 from .wakeup import WakeUp
 
 _FOR_EVER_MS = 1 << 30
@@ -14,7 +15,7 @@ _JOIN_S = 10.0
 class Writer:
     """``must_write``: there is something staged that is this thread's to write. It begins with the first ``wake``."""
 
-    def __init__(self, commits: GroupCommit, must_write: Callable[[], bool]) -> None:
+    def __init__(self, commits: GroupCommit | LaneCommits, must_write: Callable[[], bool]) -> None:
         self._commits = commits
         self._must_write = must_write
         self._wake_up: WakeUp | None = None

@@ -279,11 +279,11 @@ class PersistClient(Outcomes):
             "clock_valid": self._clock.unix_ms() > 0,
             "staged": spool.next_seq - spool.first_seq + (kept.end_seq - kept.first_seq if kept else 0),
             "in_flight": engine.delivery.under_way() if engine.online() else 0,
-            "repeated": engine.delivery.checkpoint.repeated,
+            "repeated": engine.delivery.repeated(),
             "connections": engine.connections,
             "down_reason": engine.down_reason,
             "store_error": self._store_error or engine.store_error or self._failure or self.callback_error,
-            "damaged_bytes": engine.delivery.reader.damaged_bytes,
+            "damaged_bytes": engine.delivery.damaged_bytes(),
         })
         return status
 
