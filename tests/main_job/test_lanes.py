@@ -104,6 +104,7 @@ def test_asyncio_publishes_into_both_lanes(make_client: Make, broker: Mosquitto,
 
 
 def test_the_broker_restarts_again_and_again_and_both_lanes_arrive_once(make_client: Make, tmp_path: Path) -> None:
+    (tmp_path / "sessions").mkdir()
     with Mosquitto(persistence_dir=tmp_path / "sessions") as broker, Receiver(broker.port) as receiver:
         client = make_client(drain="live_first", durability="async")
         client.publish_many([("a", f"old {number}") for number in range(600)], 2)
@@ -150,7 +151,7 @@ def test_what_cannot_be_is_named(make_client: Make, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="priority needs a client that was made with drain="):
         client.publish("a", priority=True)
     with pytest.raises(ValueError, match="priority needs"):
-        client.publish_many(["ab"], priority=True)
+        client.publish_many([("a", 1)], priority=True)
     assert client.get_status()["accepted"] == 0
     make_client("other", drain="in_order", cache_path=tmp_path / "two").stop()
     with pytest.raises(ValueError, match="holds a second lane"):
