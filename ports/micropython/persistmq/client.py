@@ -10,6 +10,7 @@ from persistmq_core.contracts import Random
 from persistmq_core.engine import Engine
 from persistmq_core.errors import CacheFull, ClientStopped, MessageDropped, StoreError
 from persistmq_core.limits import (
+    AHEAD_SEQ,
     ACK_TIMEOUT_MS,
     RECONNECT_DELAY_MS_MAX,
     RECONNECT_DELAY_MS_MIN,
@@ -68,6 +69,10 @@ class PersistClient(Outcomes):
         on_full: str = "reject",
         full_timeout_ms: "int | None" = None,
         expires_after: "float | None" = None,
+        drain: "str | None" = None,
+        backlog_share: float = 0.5,
+        drain_messages_per_s: "float | None" = None,
+        drain_bytes_per_s: "float | None" = None,
     ) -> None:
         if not isinstance(client_id, str) or not client_id:
             raise ValueError("client_id must be a string that is not empty, not %r" % (client_id,))
@@ -87,9 +92,21 @@ class PersistClient(Outcomes):
         self._clock = Clock()
         self._transport = UmqttTransport(client_id, self._clock, connect_timeout_ms, max(window, window_qos2))
         self.mqtt_client = self._transport.connection
-        self._store = FileStore(cache_path)
+        self._stores = [FileStore(cache_path)]
+        lanes = pace = None
+        if drain is not None or self._stores[0].has_folder("ahead"):
+            from persistmq_core.lanes import Lanes  # noqa: PLC0415 - as few have them, and they cost 6 KB
+
+            if window_qos2 < 2:
+                raise ValueError("window_qos2 must be 2 at least with drain=: each lane has half of it")
+            self._stores.append(FileStore(cache_path + "/ahead"))
+            lanes = Lanes(self._stores[1], drain or "in_order", backlog_share)
+        if drain_messages_per_s or drain_bytes_per_s:
+            from persistmq_core.pace import Pace  # noqa: PLC0415
+
+            pace = Pace(drain_messages_per_s or 0, drain_bytes_per_s or 0)
         self._engine = Engine(
-            self._store,
+            self._stores[0],
             self._transport,
             _SystemRandom(),
             self,
@@ -108,9 +125,11 @@ class PersistClient(Outcomes):
             cache_messages_max=cache_messages_max or 0,
             free_bytes_min=free_bytes_min,
             clock=self._clock,
+            lanes=lanes,
+            pace=pace,
         )
         _let_go_of("recovery")
-        self._kept = None  # "async": a group that storage refused
+        self._kept = {}  # "async": spool -> a group that storage refused
         self._store_error = ""
         self._failure = ""  # why the last step broke off; the next one begins again
         self._has_address = False
@@ -156,28 +175,36 @@ class PersistClient(Outcomes):
         retain: bool = False,
         *,
         expires_after: "float | None" = None,
+        priority: bool = False,
     ) -> PublishInfo:
         """Accept one message. With durability "sync" it is on storage when this returns.
 
-        ``expires_after``: seconds, instead of the client's.
+        ``expires_after``: seconds, instead of the client's. ``priority``: ahead of all that has none; needs ``drain=``.
         Raises ValueError or TypeError (topic, payload, qos), StoreError (CacheFull at a bound) or MemoryError: it was
         not accepted, and what was stored before is whole. ClientStopped.
         """
         self._make_room()
         info = PublishInfo(self, 0)  # before anything is staged, should there be no memory for it
         expires_s = self._expires_s if expires_after is None else expiry_seconds(expires_after)
-        stage = self._engine.spool.stage
+        spool = self._spool(priority)
         try:
-            info.seq = stage(topic, payload, qos, retain, self._clock.stamp_ms(), expires_s)
+            seq = spool.stage(topic, payload, qos, retain, self._clock.stamp_ms(), expires_s)
         except CacheFull as full:
             self._await_room(full)
-            info.seq = stage(topic, payload, qos, retain, self._clock.stamp_ms(), expires_s)
+            seq = spool.stage(topic, payload, qos, retain, self._clock.stamp_ms(), expires_s)
+        info.seq = self._number(spool, seq)
         if self._sync:
-            self._write(self._take())
+            self._write(spool, self._take(spool))
         return info
 
     def publish_many(
-        self, messages: object, qos: int = 2, retain: bool = False, *, expires_after: "float | None" = None
+        self,
+        messages: object,
+        qos: int = 2,
+        retain: bool = False,
+        *,
+        expires_after: "float | None" = None,
+        priority: bool = False,
     ) -> PublishInfos:
         """Accept all of them, or none: they are written together, with one sync. Infos in their order.
 
@@ -189,14 +216,15 @@ class PersistClient(Outcomes):
         infos = PublishInfos(self, len(batch))
         if batch:
             expires_s = self._expires_s if expires_after is None else expiry_seconds(expires_after)
-            stage = self._engine.spool.stage_all
+            spool = self._spool(priority)
             try:
-                infos.first_seq = stage(batch, self._clock.stamp_ms(), expires_s)
+                seq = spool.stage_all(batch, self._clock.stamp_ms(), expires_s)
             except CacheFull as full:
                 self._await_room(full)
-                infos.first_seq = stage(batch, self._clock.stamp_ms(), expires_s)
+                seq = spool.stage_all(batch, self._clock.stamp_ms(), expires_s)
+            infos.first_seq = self._number(spool, seq)
             if self._sync:
-                self._write(self._take())
+                self._write(spool, self._take(spool))
         return infos
 
     def step(self, wait_ms: int = 0) -> int:
@@ -261,15 +289,14 @@ class PersistClient(Outcomes):
         Without ``connect_async`` before it, it returns at once.
         """
         self._commit()
-        end_seq = self._engine.journal.end_seq if self._sync else self._engine.spool.next_seq
-        delivery = self._engine.delivery
-        return self._step_until(lambda: delivery.cursor() >= end_seq, timeout)
+        lanes = self._engine.lanes
+        ends = [lane.journal.end_seq if self._sync else lane.spool.next_seq for lane in lanes]
+        return self._step_until(lambda: _is_behind(ends, self._engine.delivery.cursors()), timeout)
 
     def get_status(self) -> "dict[str, object]":
         """Where things stand, in the words of the CPython port."""
         engine = self._engine
-        spool = engine.spool
-        kept = self._kept
+        kept = list(self._kept.values())
         status = engine.accounts()
         status.update({
             "connected": engine.online(),
@@ -277,7 +304,8 @@ class PersistClient(Outcomes):
             "cached_items": status["waiting"],
             "cache_bytes": engine.held_bytes(),
             "clock_valid": self._clock.unix_ms() > 0,
-            "staged": spool.next_seq - spool.first_seq + (kept.end_seq - kept.first_seq if kept else 0),
+            "staged": sum([lane.spool.next_seq - lane.spool.first_seq for lane in engine.lanes])
+            + sum([group.end_seq - group.first_seq for group in kept]),
             "in_flight": engine.delivery.under_way() if engine.online() else 0,
             "repeated": engine.delivery.repeated(),
             "connections": engine.connections,
@@ -300,12 +328,14 @@ class PersistClient(Outcomes):
         self._step_until(self._engine.quiet, timeout)
         self._closed = True
         self._engine.close()
-        self._store.close()
+        for store in self._stores:
+            store.close()
 
     # --- for PublishInfo ---
 
     def is_stored(self, seq: int) -> bool:
-        return seq < self._engine.journal.end_seq
+        lane = self._engine.lanes[seq >= AHEAD_SEQ]
+        return (seq - AHEAD_SEQ if seq >= AHEAD_SEQ else seq) < lane.journal.end_seq
 
     def is_published(self, seq: int) -> bool:
         return self._engine.delivery.is_settled(seq) and self.drop_of(seq) is None
@@ -335,41 +365,68 @@ class PersistClient(Outcomes):
 
     def _make_room(self) -> None:
         self._check_alive()
-        if not self._sync and self._engine.spool.staged_bytes >= self._staged_bytes_max and not self._commit():
+        if not self._sync and self._staged_bytes() >= self._staged_bytes_max and not self._commit():
             raise StoreError(0, "storage is failing and the staging memory is full: %s" % self._store_error)
 
-    def _take(self) -> "object | None":
+    def _spool(self, priority: bool) -> object:
+        """For what is published now."""
+        engine = self._engine
+        if priority or engine.goes_ahead():
+            if len(engine.lanes) < 2:
+                raise ValueError("priority needs a client that was made with drain=: the cache has one lane")
+            return engine.lanes[1].spool
+        return engine.spool
+
+    def _number(self, spool: object, seq: int) -> int:
+        """The application's number of what was staged there."""
+        return seq if spool is self._engine.spool else AHEAD_SEQ + seq
+
+    def _staged_bytes(self) -> int:
+        count = 0
+        for lane in self._engine.lanes:
+            count += lane.spool.staged_bytes
+        return count
+
+    def _take(self, spool: object) -> "object | None":
         """What is staged, as a group; without the memory for one, nothing of it was accepted."""
         try:
-            return self._engine.spool.take()
+            return spool.take()
         except MemoryError:
-            self._engine.spool.drop()
+            spool.drop()
             raise
 
-    def _write(self, group: "object | None") -> None:
+    def _write(self, spool: object, group: "object | None") -> None:
         """Raises StoreError."""
         if group is None:
             return
         group.write()
-        self._engine.spool.finish(group)
+        spool.finish(group)
         if group.error is not None:
             raise group.error
 
     def _commit(self) -> bool:
         """ "async": write what is staged; what storage refuses is kept and tried again. False if it did."""
         try:
-            while True:
-                self._kept = self._kept or self._engine.spool.take()
-                if self._kept is None:
-                    break
-                self._kept.error = None
-                self._write(self._kept)
-                self._kept = None
+            for lane in self._engine.lanes:
+                spool = lane.spool
+                while True:
+                    group = self._kept.get(spool) or spool.take()
+                    if group is None:
+                        break
+                    group.error = None
+                    self._kept[spool] = group
+                    self._write(spool, group)
+                    del self._kept[spool]
         except (OSError, MemoryError) as failure:
             self._store_error = str(failure) or "no memory"
             return False
         self._store_error = ""
         return True
+
+
+def _is_behind(ends: "list[int]", cursors: "tuple[int, ...]") -> bool:
+    """All before ``ends`` is settled, in each lane."""
+    return not [1 for index in range(len(ends)) if cursors[index] < ends[index]]
 
 
 def _one_of(name: str, value: object, allowed: "tuple[str, ...]") -> None:

@@ -42,6 +42,10 @@ class FileStore(Store):
         self._read_file = None
         self._kept = {}  # name -> file: the checkpoints, written again and again
 
+    def has_folder(self, folder: str) -> bool:
+        """Whether it is there."""
+        return _exists(self._full(folder))
+
     def list(self, folder: str) -> "list[str]":
         try:
             return [folder + "/" + entry[0] for entry in os.ilistdir(self._full(folder)) if entry[1] == _FILE]
