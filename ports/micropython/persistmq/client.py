@@ -10,8 +10,8 @@ from persistmq_core.contracts import Random
 from persistmq_core.engine import Engine
 from persistmq_core.errors import CacheFull, ClientStopped, MessageDropped, StoreError
 from persistmq_core.limits import (
-    AHEAD_SEQ,
     ACK_TIMEOUT_MS,
+    AHEAD_SEQ,
     RECONNECT_DELAY_MS_MAX,
     RECONNECT_DELAY_MS_MIN,
     STORE_RETRY_MS,
