@@ -153,6 +153,7 @@ class Delivery:
         state = self.checkpoint
         before, state.session_marker = state.session_marker, marker
         state.session_known = known
+        self.unsaved = True
         return before
 
     def resume(self) -> None:

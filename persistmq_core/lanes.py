@@ -13,6 +13,7 @@ To the engine both together look like one ``Delivery``.
 """
 
 from .contracts import Clock, Listener, Store, Transport
+from .delivery import Delivery
 from .lane import Lane
 from .limits import AHEAD_SEQ
 
@@ -141,7 +142,10 @@ class Lanes:
         begins = self._may_begin()
         if not state.has_ahead:
             self._before.know_session(state.session_known, state.session_marker)
-        self._before.save()
+        if _has_news(self._before):
+            self._before.save()
+        if not begins and not _has_news(self._behind):
+            return
         state.has_ahead = state.has_ahead or begins
         is_saved = False
         try:
@@ -208,3 +212,7 @@ class Lanes:
             elif self._behind.checkpoint.has_ahead:
                 kept = places if is_split and self._takes_turns and in_flight_max > 1 else self._behind.in_flight()
                 self._before.fill(out, transport, in_flight_max - kept, publish, now_ms, clock)
+
+
+def _has_news(delivery: Delivery) -> bool:
+    return delivery.unsaved or delivery.must_save() or delivery.saves() < 2
