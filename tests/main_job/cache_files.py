@@ -1,11 +1,13 @@
 """A cache directory, looked at and changed from outside."""
 
-import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
+from persistmq import PersistClient
 
 
 def contents(cache: Path) -> "dict[str, bytes | None]":
@@ -30,5 +32,22 @@ def make_newer(path: Path) -> None:
     path.write_bytes(content)
 
 
-def dead_letters(cache: Path) -> list[str]:
-    return sorted(os.listdir(cache / "dead"))
+def dead_letters(client: PersistClient) -> dict[str, bytes]:
+    store = client._stores[0]
+    letters = {}
+    for name in store.list("dead"):
+        content = bytearray(store.size(name))
+        store.read(name, 0, memoryview(content))
+        letters[name] = bytes(content)
+    return letters
+
+
+def before_each_sync(client: PersistClient, monkeypatch: pytest.MonkeyPatch, wait: Callable[[], object]) -> None:
+    """A disk of the test's own: ``wait`` is called before what was appended is synced, on the thread that does so."""
+    sync = client._stores[0].sync
+
+    def waiting_sync(name: str) -> None:
+        wait()
+        sync(name)
+
+    monkeypatch.setattr(client._stores[0], "sync", waiting_sync)

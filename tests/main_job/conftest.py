@@ -26,12 +26,26 @@ def receiver(broker: Mosquitto) -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def make_client(tmp_path: Path) -> Iterator[Callable[..., PersistClient]]:
+def cache_type() -> str:
+    """Of the clients that ``make_client`` makes; a module with BOTH_CACHE_TYPES has its tests run with each."""
+    return "flat"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    marks = metafunc.definition.iter_markers("parametrize")
+    is_given = any("cache_type" in mark.args[0] for mark in marks)
+    if "cache_type" in metafunc.fixturenames and not is_given and getattr(metafunc.module, "BOTH_CACHE_TYPES", False):
+        metafunc.parametrize("cache_type", ["flat", "sqlite"])
+
+
+@pytest.fixture
+def make_client(tmp_path: Path, cache_type: str) -> Iterator[Callable[..., PersistClient]]:
     """A function that makes a client on ``tmp_path/cache``, with short delays; all of them are stopped in the end."""
     made: list[PersistClient] = []
 
     def make(client_id: str = "tester", **options: Any) -> PersistClient:
-        client = PersistClient(client_id, **({"cache_path": tmp_path / "cache"} | QUICK | options))
+        usual = {"cache_path": tmp_path / "cache", "cache_type": cache_type} | QUICK
+        client = PersistClient(client_id, **(usual | options))
         made.append(client)
         return client
 

@@ -1,4 +1,4 @@
-"""A publisher in hard times: python -m tests.main_job.hard_publisher PORT CACHE LEDGER SEED.
+"""A publisher in hard times: python -m tests.main_job.hard_publisher PORT CACHE LEDGER SEED CACHE_TYPE.
 
 Four threads publish. Orders come by standard input, one a line, each answered with one line: "disk ERRNO PERCENT" (so
 many of the disk's calls fail), "clock SECONDS" (the wall clock jumps), "fork", and "drain", after which it ends.
@@ -10,12 +10,14 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import sys
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
+import persistmq.sqlite_store
 import persistmq.store
 from persistmq import PersistClient, StoreError
 
@@ -35,22 +37,52 @@ class FailingDisk:
         for name in _CALLS:
             setattr(os, name, self._guarded(getattr(os, name), name == "write"))
         persistmq.store._sync_bytes = self._guarded(persistmq.store._sync_bytes, False)
+        connect = persistmq.sqlite_store.connect
+        persistmq.sqlite_store.connect = lambda path: _FailingConnection(connect(path), self)
+
+    def fails(self, is_write: bool) -> bool:
+        """Whether this call does; and if so it is counted."""
+        if not self.percent or self._rng.randrange(100) >= self.percent:
+            return False
+        if self.errno == errno.ENOSPC and not is_write:
+            return False  # a full disk still reads, and overwrites in place
+        self.failed += 1
+        return True
 
     def _guarded(self, call: Callable[..., Any], is_write: bool) -> Callable[..., Any]:
         def guarded(descriptor: int, *arguments: Any) -> Any:
             # Below 3 are this process's own reports.
-            if descriptor > 2 and self.percent and self._rng.randrange(100) < self.percent:
-                if self.errno == errno.ENOSPC and not is_write:
-                    return call(descriptor, *arguments)  # a full disk still reads, and overwrites in place
-                self.failed += 1
+            if descriptor > 2 and self.fails(is_write):
                 raise OSError(self.errno, os.strerror(self.errno))
             return call(descriptor, *arguments)
 
         return guarded
 
 
+class _FailingConnection:
+    """A connection whose disk fails: a statement is not done then, or, if it is one that writes, it may be undone."""
+
+    def __init__(self, connection: sqlite3.Connection, disk: FailingDisk) -> None:
+        self._connection = connection
+        self._disk = disk
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def execute(self, statement: str, *arguments: Any) -> sqlite3.Cursor:
+        kind = statement.partition(" ")[0]
+        if kind != "ROLLBACK" and self._disk.fails(kind in ("INSERT", "DELETE", "COMMIT")):
+            failure = sqlite3.OperationalError("disk I/O error")
+            is_full = self._disk.errno == errno.ENOSPC
+            failure.sqlite_errorcode = sqlite3.SQLITE_FULL if is_full else sqlite3.SQLITE_IOERR_READ
+            if self._connection.in_transaction and self._disk.failed % 2:
+                self._connection.execute("ROLLBACK")  # as SQLite does by itself after some errors
+            raise failure
+        return self._connection.execute(statement, *arguments)
+
+
 class Publisher:
-    def __init__(self, port: int, cache: str, ledger: str, seed: int) -> None:
+    def __init__(self, port: int, cache: str, ledger: str, seed: int, cache_type: str) -> None:
         self._ledger = open(ledger, "a", buffering=1)  # noqa: SIM115 - as long as the process
         self._seed = seed
         self._is_over = threading.Event()
@@ -58,6 +90,7 @@ class Publisher:
         self.client = PersistClient(
             "hard",
             cache_path=cache,
+            cache_type=cache_type,
             ack_timeout_ms=1000,
             connect_timeout_ms=1000,
             reconnect_delay_ms_min=10,
@@ -127,9 +160,9 @@ real_time_ns = time.time_ns
 
 def main() -> None:
     signal.alarm(LIFE_S_MAX)
-    port, cache, ledger, seed = sys.argv[1:]
+    port, cache, ledger, seed, cache_type = sys.argv[1:]
     disk = FailingDisk(int(seed))
-    publisher = Publisher(int(port), cache, ledger, int(seed))
+    publisher = Publisher(int(port), cache, ledger, int(seed), cache_type)
     for line in sys.stdin:
         order, *arguments = line.split()
         answer = "done"

@@ -1,4 +1,4 @@
-"""The process that gets killed: python -m tests.main_job.soak_publisher PORT CACHE LEDGER DURABILITY SEED WORKER.
+"""The process that gets killed: python -m tests.main_job.soak_publisher PORT CACHE LEDGER DURABILITY SEED WORKER TYPE.
 
 It is a nursery, so that a life does not begin with the import of half the standard library: each life is a fork of it.
 It reads from its standard input "begin LIFE", "kill", "drain LIFE" (a last life, which ends when all is delivered) and
@@ -21,7 +21,9 @@ ENDS = ("delivered", "expired", "evicted", "refused", "damaged", "waiting")
 
 
 class Publisher:
-    def __init__(self, life: int, port: int, cache: str, ledger: str, durability: str, seed: int, worker: str) -> None:
+    def __init__(
+        self, life: int, port: int, cache: str, ledger: str, durability: str, seed: int, worker: str, cache_type: str
+    ) -> None:
         self._life = life
         self._rng = random.Random(seed * 10_000 + life)
         self._ledger = os.open(ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -29,6 +31,7 @@ class Publisher:
         self._client = PersistClient(
             "soak",
             cache_path=cache,
+            cache_type=cache_type,
             durability=durability,
             worker=worker,
             start_method="fork",  # the others take longer than a life
@@ -72,8 +75,8 @@ def live(life: int, last: bool) -> None:
     """In the child; does not return."""
     try:
         signal.alarm(LIFE_S_MAX)
-        port, cache, ledger, durability, seed, worker = sys.argv[1:]
-        publisher = Publisher(life, int(port), cache, ledger, durability, int(seed), worker)
+        port, cache, ledger, durability, seed, worker, cache_type = sys.argv[1:]
+        publisher = Publisher(life, int(port), cache, ledger, durability, int(seed), worker, cache_type)
         if not last:
             publisher.publish_for_ever()
         os.write(1, json.dumps(publisher.drain()).encode() + b"\n")

@@ -11,9 +11,12 @@ import pytest
 from persistmq import ClientStopped, MessageDropped, PersistClient, PublishInfo, StoreError
 
 from persistmq_core.dead_letters import CONNECTION_DROPPED
+from tests.main_job.cache_files import before_each_sync
 from tests.main_job.receiver import Receiver, until
 from tests.main_job.test_publish_many import CountedSyncs
 from tests.support.mosquitto import Mosquitto
+
+BOTH_CACHE_TYPES = True
 
 Make = Callable[..., PersistClient]
 
@@ -56,7 +59,7 @@ def test_a_thousand_tasks_at_once_share_a_few_syncs_and_arrive_once_and_in_order
 def test_the_loop_goes_on_while_the_disk_is_slow(make_client: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     client = make_client()
     disk_is_ready = threading.Event()
-    monkeypatch.setattr("persistmq.store._sync_bytes", lambda _: disk_is_ready.wait(10))
+    before_each_sync(client, monkeypatch, lambda: disk_is_ready.wait(10))
 
     async def work() -> None:
         publishing = asyncio.ensure_future(client.publish_async("a", "b"))

@@ -10,6 +10,8 @@ from persistmq import PersistClient
 from tests.main_job.receiver import Receiver, until
 from tests.support.mosquitto import Mosquitto
 
+BOTH_CACHE_TYPES = True
+
 Make = Callable[..., PersistClient]
 
 

@@ -28,11 +28,13 @@ except CacheInUse as error:
     print("in use by", error.pid)
 """
 
+BOTH_CACHE_TYPES = True
+
 
 class HardTimes:
     """A publisher process behind a bad network, and the one who makes its life hard."""
 
-    def __init__(self, folder: Path, broker: Mosquitto, proxy: TcpProxy) -> None:
+    def __init__(self, folder: Path, broker: Mosquitto, proxy: TcpProxy, cache_type: str) -> None:
         self.seed = int(os.environ.get("PERSISTMQ_SEED") or random.randrange(1 << 20))
         print("seed", self.seed)
         self.folder = folder
@@ -40,7 +42,7 @@ class HardTimes:
         self._rng = random.Random(self.seed)
         self._broker = broker
         self._proxy = proxy
-        options = (str(proxy.port), str(folder / "cache"), str(folder / "ledger"), str(self.seed))
+        options = (str(proxy.port), str(folder / "cache"), str(folder / "ledger"), str(self.seed), cache_type)
         self._errors = open(folder / "errors", "w+")  # noqa: SIM115 - closed in end()
         self._process = processes.start("-m", "tests.main_job.hard_publisher", *options, stderr=self._errors)
 
@@ -144,13 +146,15 @@ class HardTimes:
 
 
 @pytest.mark.timeout(600)
-def test_what_publish_returned_for_is_delivered_with_qos_2_once_and_in_order(tmp_path: Path) -> None:
+def test_what_publish_returned_for_is_delivered_with_qos_2_once_and_in_order(
+    tmp_path: Path, cache_type: str
+) -> None:
     with (
         Mosquitto() as broker,
         Receiver(broker.port, "hard") as receiver,
         TcpProxy(broker.port) as proxy,
     ):
-        times = HardTimes(tmp_path, broker, proxy)
+        times = HardTimes(tmp_path, broker, proxy, cache_type)
         try:
             times.run(SECONDS)
             status = times.drain()

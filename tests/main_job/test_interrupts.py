@@ -19,7 +19,7 @@ Make = Callable[..., PersistClient]
 HANDLER = """
 import signal, sys
 from persistmq import PersistClient
-client = PersistClient("x", cache_path=sys.argv[1], durability=sys.argv[2])
+client = PersistClient("x", cache_path=sys.argv[1], durability=sys.argv[2], cache_type=sys.argv[3])
 def stop(*_):
     client.stop(timeout=1)
     sys.exit(0)
@@ -29,11 +29,15 @@ while True:
     client.publish("t", b"x" * 100)
 """
 
+BOTH_CACHE_TYPES = True
+
 
 @pytest.mark.parametrize("durability", ["sync", "async"])
-def test_stop_in_a_signal_handler_ends_the_process_at_once(durability: str, tmp_path: Path) -> None:
+def test_stop_in_a_signal_handler_ends_the_process_at_once(
+    durability: str, cache_type: str, tmp_path: Path
+) -> None:
     for attempt, delay_s in enumerate((0.0, 0.003, 0.01, 0.1)):  # in the first publish(), which starts a thread, too
-        command = [sys.executable, "-c", HANDLER, str(tmp_path / str(attempt)), durability]
+        command = [sys.executable, "-c", HANDLER, str(tmp_path / str(attempt)), durability, cache_type]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None and process.stdout.readline() == "ready\n"
             until(lambda: False, delay_s)
@@ -42,7 +46,7 @@ def test_stop_in_a_signal_handler_ends_the_process_at_once(durability: str, tmp_
                 assert process.wait(8) == 0
             finally:
                 process.kill()
-        with PersistClient("x", cache_path=tmp_path / str(attempt)) as client:
+        with PersistClient("x", cache_path=tmp_path / str(attempt), cache_type=cache_type) as client:
             assert client.get_status()["accepted"] > 0 or delay_s < 0.1
 
 

@@ -11,6 +11,8 @@ from persistmq import PersistClient
 from tests.main_job.receiver import Receiver, until
 from tests.support.mosquitto import Mosquitto
 
+BOTH_CACHE_TYPES = True
+
 Make = Callable[..., PersistClient]
 
 
@@ -133,9 +135,11 @@ def test_a_kill_in_the_middle_loses_no_lane(make_client: Make, tmp_path: Path) -
         elif file.name != "lock":
             target.write_bytes(file.read_bytes())
     again = make_client("other", cache_path=copy)
+    assert len(again._stores) == 2
     assert again.get_status()["waiting"] == 20
 
 
+@pytest.mark.parametrize("cache_type", ["flat"])
 def test_what_cannot_be_is_named(make_client: Make, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="drain must be None or one of 'in_order', 'live_first', 'interleaved'"):
         make_client(drain="fast")

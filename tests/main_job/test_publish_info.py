@@ -8,8 +8,11 @@ import paho.mqtt.client as paho
 import pytest
 from persistmq import PersistClient
 
+from tests.main_job.cache_files import before_each_sync
 from tests.main_job.receiver import Receiver, until
 from tests.support.mosquitto import Mosquitto, free_port
+
+BOTH_CACHE_TYPES = True
 
 Make = Callable[..., PersistClient]
 
@@ -49,7 +52,7 @@ def test_in_async_wait_for_stored_says_when_it_is_on_storage(
     disk_is_ready = threading.Event()
     client = make_client(durability="async")
     client.connect_async("127.0.0.1", free_port())
-    monkeypatch.setattr("persistmq.store._sync_bytes", lambda _: disk_is_ready.wait(10))
+    before_each_sync(client, monkeypatch, lambda: disk_is_ready.wait(10))
     info = client.publish("a", "b")
     assert until(lambda: client._commits._leader)  # else the waiter would be the one who writes
     assert not info.wait_for_stored(0.1)
@@ -76,7 +79,7 @@ def test_in_async_stop_stores_what_came_while_the_disk_was_busy(
     disk_is_ready = threading.Event()
     client = make_client(durability="async")
     client.connect_async("127.0.0.1", free_port())
-    monkeypatch.setattr("persistmq.store._sync_bytes", lambda _: disk_is_ready.wait(10))
+    before_each_sync(client, monkeypatch, lambda: disk_is_ready.wait(10))
     client.publish("a", "written")
     assert until(lambda: client._commits._leader)
     client.publish("a", "behind it")

@@ -11,6 +11,8 @@ from persistmq import PersistClient, StoreError
 from tests.main_job.receiver import Receiver, until
 from tests.support.mosquitto import Mosquitto
 
+BOTH_CACHE_TYPES = True
+
 Make = Callable[..., PersistClient]
 
 

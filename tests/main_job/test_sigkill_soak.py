@@ -22,10 +22,10 @@ Message = tuple[int, int]  # (life of the publisher, its number there)
 class Nursery:
     """The process whose children are killed. See soak_publisher.py."""
 
-    def __init__(self, port: int, folder: Path, durability: str, seed: int, worker: str) -> None:
+    def __init__(self, port: int, folder: Path, durability: str, seed: int, worker: str, cache_type: str) -> None:
         self._ledger = folder / "ledger"
         self._errors = open(folder / "errors", "w+")  # noqa: SIM115 - closed in __exit__
-        options = (str(port), str(folder / "cache"), str(self._ledger), durability, str(seed), worker)
+        options = (str(port), str(folder / "cache"), str(self._ledger), durability, str(seed), worker, cache_type)
         self._process = processes.start("-m", "tests.main_job.soak_publisher", *options, stderr=self._errors)
 
     def order(self, words: str) -> str:
@@ -59,13 +59,16 @@ class Nursery:
 
 
 class Soak:
-    def __init__(self, folder: Path, kills: int, durability: str, worker: str = "thread") -> None:
+    def __init__(
+        self, folder: Path, kills: int, durability: str, worker: str = "thread", cache_type: str = "flat"
+    ) -> None:
         self.seed = int(os.environ.get("PERSISTMQ_SEED") or random.randrange(1 << 20))
         print("seed", self.seed)
         self.kills = kills
         self.folder = folder
         self.durability = durability
         self.worker = worker
+        self.cache_type = cache_type
         self.ledger: list[Message] = []
         self.arrived: dict[int, list[Message]] = {1: [], 2: []}
         self.status: dict[str, int] = {}
@@ -77,7 +80,7 @@ class Soak:
         with (
             Mosquitto(persistence_dir=sessions) as broker,
             Receiver(broker.port, "soak") as receiver,
-            Nursery(broker.port, self.folder, self.durability, self.seed, self.worker) as nursery,
+            Nursery(broker.port, self.folder, self.durability, self.seed, self.worker, self.cache_type) as nursery,
         ):
             for life in range(1, self.kills + 1):
                 assert nursery.order("begin %d" % life).isdigit()
@@ -142,10 +145,17 @@ def test_the_same_over_25_kills_of_applications_that_have_a_worker_process(tmp_p
     check_everything(Soak(tmp_path, 25, "sync", "process").run())
 
 
+def test_the_same_over_25_kills_on_a_database(tmp_path: Path) -> None:
+    check_everything(Soak(tmp_path, 25, "sync", cache_type="sqlite").run())
+
+
 @pytest.mark.skipif(not LONG, reason="PERSISTMQ_LONG=1 runs it")
 @pytest.mark.timeout(900)
-def test_what_publish_accepted_arrives_and_with_qos_2_once_and_in_order_over_500_kills(tmp_path: Path) -> None:
-    check_everything(Soak(tmp_path, 500, "sync").run())
+@pytest.mark.parametrize("cache_type", ["flat", "sqlite"])
+def test_what_publish_accepted_arrives_and_with_qos_2_once_and_in_order_over_500_kills(
+    tmp_path: Path, cache_type: str
+) -> None:
+    check_everything(Soak(tmp_path, 500, "sync", cache_type=cache_type).run())
 
 
 def check_everything(soak: Soak) -> None:

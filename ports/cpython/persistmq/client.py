@@ -26,6 +26,7 @@ from persistmq_core.limits import (
 )
 
 from . import clock, process_events
+from .cache_types import OpenStore, known_type, open_store
 from .chance import SystemRandom
 from .connect_options import check_address, client_options
 from .delivery_elsewhere import DeliveryElsewhere
@@ -38,7 +39,6 @@ from .loops import LoopCalls, are_behind
 from .messages import Message, Payload, expiry_seconds, with_defaults
 from .outcomes import Outcomes
 from .recorded_client import check_portable
-from .store import FileStore
 from .transport import PahoTransport
 from .two_lanes import ahead_store, check_drain, lanes_of, pace_of, together
 from .worker_start import check_start_method
@@ -56,7 +56,8 @@ class PersistClient:
 
     Args:
         client_id: the MQTT client identifier. The broker keeps the QoS 2 state under it: keep it, and use it once.
-        cache_type: "flat", files of records.
+        cache_type: of a new cache: "flat", files of records, or "sqlite", a database; "pickle" and "sq3" are older
+            names of these. A cache that exists keeps its type.
         cache_path: the cache directory, made if it is missing. One client at a time (``CacheInUse``).
         bulk_msg_count: 0. Bundles are not available in this version.
         bulk_topic_rewrite: topic of bundles, see there.
@@ -147,7 +148,7 @@ class PersistClient:
     ) -> None:
         if not isinstance(client_id, str) or not client_id:
             raise ValueError(f"client_id must be a string that is not empty, not {client_id!r}")
-        _one_of("cache_type", cache_type, ("flat",))
+        cache_type = known_type(cache_type)
         _one_of("durability", durability, ("sync", "async"))
         _one_of("on_session_lost", on_session_lost, ("resend", "trust"))
         _one_of("worker", worker, ("thread", "process"))
@@ -200,9 +201,10 @@ class PersistClient:
             check_portable("the arguments of PersistClient", settings)
         transport = PahoTransport(client_id, connect_timeout_ms, **paho_kwargs) if is_here else None
         self._cache_lock = CacheLock(cache_path)
+        self._stores: list[OpenStore] = []
         try:
-            self._stores = [FileStore(cache_path)]
-            ahead = ahead_store(cache_path, drain, worker)
+            self._stores.append(open_store(cache_path, cache_type, for_worker=not is_here))
+            ahead = ahead_store(cache_path, drain, worker, self._stores[0].cache_type)
             if ahead is not None:
                 self._stores.append(ahead)
             self._engine = Engine(
@@ -227,6 +229,8 @@ class PersistClient:
                 )
                 self._cache_lock.leave_delivering()
         except BaseException:
+            for store in self._stores:
+                store.close()
             self._cache_lock.release()
             raise
         self.mqtt_client: paho.Client = self._delivery.mqtt_client
@@ -372,6 +376,7 @@ class PersistClient:
             **accounts,
             "staged": self._commits.staged(),
             "cache_bytes": self._engine.held_bytes(),
+            "cache_type": self._stores[0].cache_type,
             "clock_valid": clock.unix_ms() > 0,
             **status,
             "store_error": self._commits.store_error or status["store_error"],

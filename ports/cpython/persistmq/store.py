@@ -10,10 +10,11 @@ import threading
 
 from persistmq_core.contracts import Store
 
+from . import directory
+from .directory import FILE_MODE, FOLDER_MODE, sync_folder
+
 _FOLDERS = ("journal", "dead", "quarantine")
 _CHECKPOINTS = ("checkpoint.0", "checkpoint.1")
-_FILE_MODE = 0o640  # messages may be confidential: the group may read them, for inspection; nobody else
-_FOLDER_MODE = 0o750
 # O_NONBLOCK: a FIFO under one of our names gives an error and does not hang; regular files do not know it.
 # O_NOFOLLOW: a link under one of our names does not lead a write out of the cache.
 _OPEN_FLAGS = os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
@@ -29,6 +30,8 @@ class FileStore(Store):
 
     One thread may append and sync while others do everything else: the two have a file descriptor each.
     """
+
+    cache_type = "flat"
 
     def __init__(self, path: "str | os.PathLike[str]") -> None:
         self.path = os.path.abspath(os.fspath(path))  # the working directory may change later
@@ -115,7 +118,7 @@ class FileStore(Store):
 
     def move(self, name: str, new_name: str) -> None:
         new_path = self._full(new_name)
-        os.makedirs(os.path.dirname(new_path), _FOLDER_MODE, exist_ok=True)
+        os.makedirs(os.path.dirname(new_path), FOLDER_MODE, exist_ok=True)
         if os.path.lexists(new_path):
             # rename would overwrite it, and what lies in quarantine is the only copy.
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), new_path)
@@ -147,7 +150,7 @@ class FileStore(Store):
     def _open(self, name: str, flags: int) -> int:
         if self._is_closed:
             raise OSError(errno.EBADF, "the store is closed", self._full(name))
-        fd = os.open(self._full(name), flags | _OPEN_FLAGS, _FILE_MODE)
+        fd = os.open(self._full(name), flags | _OPEN_FLAGS, FILE_MODE)
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
             raise OSError(errno.EINVAL, "not a regular file", self._full(name))
@@ -192,61 +195,21 @@ class FileStore(Store):
         self._sync_folder_of(name)
 
     def _sync_folder_of(self, name: str) -> None:
-        _sync_folder(os.path.dirname(self._full(name)))
+        sync_folder(os.path.dirname(self._full(name)))
 
     def _make_folders(self) -> None:
-        missing = []
-        folder = self.path
-        while not os.path.lexists(folder):
-            missing.append(folder)
-            folder = os.path.dirname(folder)
-        if not os.path.isdir(folder):
-            raise NotADirectoryError(errno.ENOTDIR, "the cache path is not a directory", folder)
-        if missing:
-            os.makedirs(os.path.dirname(self.path), exist_ok=True)
-            os.makedirs(self.path, _FOLDER_MODE, exist_ok=True)
-        if not os.access(self.path, os.R_OK | os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, "the cache directory cannot be read and written", self.path)
-        self._clear_the_way("quarantine", is_folder=True)
+        directory.make(self.path)
         for name in _FOLDERS:
-            self._clear_the_way(name, is_folder=True)
-            os.makedirs(self._full(name), _FOLDER_MODE, exist_ok=True)
+            directory.make_folder(self.path, name)
         for name in _CHECKPOINTS:
-            self._clear_the_way(name, is_folder=False)
+            directory.clear_for_file(self.path, name)
         for folder in ("journal", "dead"):
             # A folder named like the next segment would make each append fail, for ever.
             with os.scandir(self._full(folder)) as entries:
                 odd = [entry.name for entry in entries if not entry.is_file(follow_symlinks=False)]
             for name in odd:
-                self._clear_the_way(folder + "/" + name, is_folder=False)
-        _sync_folder(self.path)
-        for folder in missing:
-            _sync_folder(os.path.dirname(folder))
-
-    def _clear_the_way(self, name: str, is_folder: bool) -> None:
-        """Move what stands at ``name`` to quarantine if it is not what belongs there."""
-        path = self._full(name)
-        if not os.path.lexists(path):
-            return
-        # A folder may be a link to one (an operator's wish); a file may not.
-        if os.path.isdir(path) if is_folder else stat.S_ISREG(os.lstat(path).st_mode):
-            return
-        if name == "quarantine":
-            aside = self._free_name(path + ".was")
-            os.rename(path, aside)
-            os.makedirs(path, _FOLDER_MODE)
-            path = aside
-        folder = self._full("quarantine")
-        os.makedirs(folder, _FOLDER_MODE, exist_ok=True)
-        os.rename(path, self._free_name(folder + "/" + os.path.basename(name)))
-        _sync_folder(folder)
-
-    @staticmethod
-    def _free_name(path: str) -> str:
-        number = 0
-        while os.path.lexists("%s.%d" % (path, number)):
-            number += 1
-        return "%s.%d" % (path, number)
+                directory.clear_for_file(self.path, folder + "/" + name)
+        sync_folder(self.path)
 
 
 def _overwrite(fd: int, view: "bytes | bytearray | memoryview") -> None:
@@ -259,15 +222,3 @@ def _overwrite(fd: int, view: "bytes | bytearray | memoryview") -> None:
     if os.fstat(fd).st_size > offset:
         os.ftruncate(fd, offset)
     _sync_bytes(fd)
-
-
-def _sync_folder(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    except OSError as error:
-        # Some network file systems cannot sync a folder; their names are durable with the file or not at all.
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(fd)

@@ -6,9 +6,9 @@ from persistmq_core.engine import Engine
 from persistmq_core.lanes import DRAINS, Lanes
 from persistmq_core.pace import Pace
 
+from .cache_types import OpenStore, open_store
 from .group_commit import GroupCommit
 from .lane_commits import LaneCommits
-from .store import FileStore
 
 _FOLDER = "ahead"  # in the cache directory
 
@@ -31,8 +31,13 @@ def pace_of(messages_per_s: float | None, bytes_per_s: float | None) -> Pace | N
     return Pace(messages_per_s or 0, bytes_per_s or 0) if messages_per_s or bytes_per_s else None
 
 
-def ahead_store(cache_path: str | os.PathLike[str], drain: str | None, worker: str) -> FileStore | None:
-    """Where the second lane is; None if there is none: it was never asked for. Raises ValueError, OSError."""
+def ahead_store(
+    cache_path: str | os.PathLike[str], drain: str | None, worker: str, cache_type: str
+) -> "OpenStore | None":
+    """Where the second lane is; None if there is none: it was never asked for. Raises ValueError, OSError.
+
+    ``cache_type``: of the first one.
+    """
     path = os.path.join(cache_path, _FOLDER)
     if drain is None and not os.path.isdir(path):
         return None
@@ -41,10 +46,10 @@ def ahead_store(cache_path: str | os.PathLike[str], drain: str | None, worker: s
             f'{path} holds a second lane, which worker="process" does not deliver: deliver it with worker="thread", '
             "then remove the folder"
         )
-    return FileStore(path)
+    return open_store(path, cache_type, for_worker=False)
 
 
-def lanes_of(store: FileStore | None, drain: str | None, backlog_share: float) -> Lanes | None:
+def lanes_of(store: "OpenStore | None", drain: str | None, backlog_share: float) -> Lanes | None:
     """For the engine."""
     return None if store is None else Lanes(store, drain or "in_order", backlog_share)
 

@@ -1,0 +1,111 @@
+"""cache_type: what it takes, and a cache of another type than it says."""
+
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from persistmq import PersistClient
+
+from tests.main_job.cache_files import nothing_changes_in
+from tests.main_job.receiver import Receiver
+from tests.support.mosquitto import Mosquitto
+
+Make = Callable[..., PersistClient]
+OTHER = {"flat": "sqlite", "sqlite": "flat"}
+
+
+@pytest.mark.parametrize(
+    ("given", "is_made", "name"),
+    [
+        ("flat", "flat", "journal"),
+        ("pickle", "flat", "journal"),
+        ("sqlite", "sqlite", "cache.sqlite3"),
+        ("sq3", "sqlite", "cache.sqlite3"),
+    ],
+)
+def test_a_type_and_its_name_in_0_1_4(make_client: Make, tmp_path: Path, given: str, is_made: str, name: str) -> None:
+    client = make_client(cache_type=given)
+    client.publish("a", "b")
+    assert client.get_status()["cache_type"] == is_made
+    assert (tmp_path / "cache" / name).exists()
+
+
+def test_the_default_is_flat_and_a_path_that_is_none_of_pathlib_s_will_do(tmp_path: Path) -> None:
+    with PersistClient("tester", cache_path=str(tmp_path / "cache")) as client:
+        assert client.get_status()["cache_type"] == "flat"
+    with PersistClient(client_id="tester", cache_type="sq3", cache_path=tmp_path / "other") as client:
+        assert client.get_status()["cache_type"] == "sqlite"
+
+
+@pytest.mark.parametrize("made_as", ["flat", "sqlite"])
+def test_a_cache_keeps_its_type_and_what_waits_in_it_is_delivered(
+    make_client: Make, broker: Mosquitto, receiver: Receiver, caplog: pytest.LogCaptureFixture, made_as: str
+) -> None:
+    client = make_client(cache_type=made_as)
+    for number in range(10):
+        client.publish("a", number)
+    client.stop()
+    with caplog.at_level(logging.WARNING):
+        client = make_client(cache_type=OTHER[made_as])
+    assert 'was made with cache_type="%s" and stays so' % made_as in caplog.text
+    status = client.get_status()
+    assert (status["cache_type"], status["waiting"]) == (made_as, 10)
+    client.connect_async("127.0.0.1", broker.port)
+    client.publish("a", 10)
+    assert client.flush(10)
+    assert receiver.wait(11) == [str(number) for number in range(11)]
+
+
+def test_two_caches_in_one_directory_are_refused_and_nothing_is_changed(make_client: Make, tmp_path: Path) -> None:
+    for cache_type in ("flat", "sqlite"):
+        client = make_client(cache_type=cache_type, cache_path=tmp_path / cache_type)
+        client.publish("a", cache_type)
+        client.stop()
+    shutil.copytree(tmp_path / "flat", tmp_path / "cache")
+    shutil.copy(tmp_path / "sqlite" / "cache.sqlite3", tmp_path / "cache")
+    with nothing_changes_in(tmp_path / "cache"):
+        for cache_type in ("flat", "sqlite"):
+            with pytest.raises(ValueError, match=r"holds two caches.*cache\.sqlite3"):
+                make_client(cache_type=cache_type)
+    (tmp_path / "cache" / "cache.sqlite3").unlink()
+    assert make_client().get_status()["waiting"] == 1
+
+
+def test_a_worker_process_has_no_database(make_client: Make, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match='worker="process" needs a cache of cache_type "flat"'):
+        make_client(cache_type="sqlite", worker="process")
+    assert not (tmp_path / "cache" / "cache.sqlite3").exists()
+    make_client(cache_type="sqlite").stop()
+    with nothing_changes_in(tmp_path / "cache"), pytest.raises(ValueError, match="is a database"):
+        make_client(cache_type="flat", worker="process")
+    assert make_client(cache_type="sqlite").get_status()["waiting"] == 0  # and the lock was given back
+
+
+def test_a_damaged_database_starts_and_delivers_what_reads(
+    make_client: Make, broker: Mosquitto, receiver: Receiver, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = make_client(cache_type="sqlite")
+    for number in range(1000):
+        client.publish("a", "%04d" % number + "x" * 100)
+    client.stop()
+    database = tmp_path / "cache" / "cache.sqlite3"
+    content = bytearray(database.read_bytes())
+    content[:4096] = bytes(4096)  # its header and where the table is
+    content[10 * 4096 : 11 * 4096] = b"?" * 4096  # and some 30 messages
+    database.write_bytes(content)
+    client = make_client(cache_type="sqlite")
+    assert "was damaged" in caplog.text
+    client.publish("a", "after")
+    client.connect_async("127.0.0.1", broker.port)
+    assert client.flush(20)
+    status = client.get_status()
+    came = receiver.wait(status["delivered"])
+    assert came == sorted(came)
+    assert came[-1] == "after"
+    assert 20 <= status["damaged"] <= 40
+    assert status["delivered"] == len(came) == 1001 - status["damaged"] == len(set(came))
+    assert status["damaged_bytes"] > 0
+    kept = tmp_path / "cache" / "quarantine" / "cache.sqlite3.0"
+    assert kept.read_bytes() == content

@@ -1,0 +1,486 @@
+"""The store on SQLite: what becomes of a damaged database, of a transaction that fails, and of a fork."""
+
+import errno
+import os
+import random
+import sqlite3
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from persistmq import directory, sqlite_store
+from persistmq.sqlite_pieces import PAGE_BYTES, PIECE_BYTES
+from persistmq.sqlite_store import SqliteStore
+
+from persistmq_core.errors import FormatError
+from persistmq_core.segment import encode_header, segment_name
+from tests.main_job import processes
+
+SEGMENT = "journal/0000000000000001-00000007.seg"
+CHECKPOINT = b"checkpoint" * 20
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[SqliteStore]:
+    made = SqliteStore(path)
+    yield made
+    made.close()
+
+
+def read_all(store: SqliteStore, name: str) -> bytes:
+    buffer = bytearray(store.size(name))
+    assert store.read(name, 0, memoryview(buffer)) == len(buffer)
+    return bytes(buffer)
+
+
+def contents(store: SqliteStore) -> dict[str, bytes]:
+    folders = {name.rpartition("/")[0] for name in store._files}
+    listed = {name: read_all(store, name) for folder in folders for name in store.list(folder)}
+    return listed | {name: read_all(store, name) for name in ("checkpoint.0",) if name in store._files}
+
+
+def stock(path: Path) -> dict[str, bytes]:
+    """A database with some segments that say who they are; closed. Its content."""
+    store = SqliteStore(path)
+    store.replace("checkpoint.0", CHECKPOINT)
+    for first_seq in (1, 1000, 2000):
+        name = segment_name(first_seq, 7)
+        store.append(name, encode_header(first_seq, 0, 7))
+        for number in range(12):
+            store.append(name, b"%06d" % (first_seq + number) * 300)
+        store.sync(name)
+    found = contents(store)
+    store.close()
+    return found
+
+
+def database(path: Path) -> Path:
+    return path / directory.DATABASE
+
+
+# --- damage ---
+
+
+@pytest.mark.parametrize("content", [b"no database at all", bytes(50_000), b"SQLite format 3\0" + bytes(20)])
+def test_what_is_no_database_goes_to_quarantine_and_a_new_one_begins(
+    path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    stock(path)
+    database(path).write_bytes(content)
+    store = SqliteStore(path)
+    assert store.list("journal") == []
+    store.append(SEGMENT, b"new")
+    store.sync(SEGMENT)
+    assert (path / "quarantine" / "cache.sqlite3.0").read_bytes() == content
+    assert "was damaged" in caplog.text
+    assert "quarantine/cache.sqlite3.0" in caplog.text
+    store.close()
+    assert contents(SqliteStore(path)) == {SEGMENT: b"new"}
+
+
+def test_a_database_of_somebody_else_is_kept_as_it_is(path: Path) -> None:
+    path.mkdir()
+    with sqlite3.connect(database(path)) as other:
+        other.execute("CREATE TABLE accounts (id, balance)")
+        other.execute("INSERT INTO accounts VALUES (1, 100)")
+    other.close()
+    SqliteStore(path).close()
+    kept = sqlite3.connect(path / "quarantine" / "cache.sqlite3.0")
+    assert kept.execute("SELECT * FROM accounts").fetchall() == [(1, 100)]
+    kept.close()
+
+
+def test_an_empty_file_is_a_new_database(path: Path) -> None:
+    path.mkdir()
+    database(path).write_bytes(b"")
+    store = SqliteStore(path)
+    store.append(SEGMENT, b"new")
+    store.sync(SEGMENT)
+    assert os.listdir(path / "quarantine") == []
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_damaged_database_starts_and_gives_what_reads(path: Path, seed: int) -> None:
+    """Anything at all in some of its pages: nothing else is lost, and nothing stands where it was not."""
+    rng = random.Random(seed)
+    before = stock(path)
+    content = bytearray(database(path).read_bytes())
+    pages = len(content) // PAGE_BYTES
+    assert pages > 20
+    bad_pages = rng.sample(range(pages), rng.choice((1, 1, 2, 5)))
+    for page in bad_pages:
+        at = page * PAGE_BYTES
+        kind = rng.randrange(4)
+        if kind == 0:
+            content[at : at + PAGE_BYTES] = bytes(PAGE_BYTES)
+        elif kind == 1:
+            content[at : at + PAGE_BYTES] = rng.randbytes(PAGE_BYTES)
+        elif kind == 2:
+            for _ in range(8):
+                content[at + rng.randrange(100)] = rng.randrange(256)  # where its head is
+        else:
+            content[at + rng.randrange(PAGE_BYTES)] ^= 1 << rng.randrange(8)
+    if seed % 7 == 0:
+        del content[rng.randrange(len(content)) :]
+    database(path).write_bytes(content)
+    store = SqliteStore(path)
+    pieces = {
+        (name, at): whole[at : at + PIECE_BYTES]
+        for name, whole in before.items()
+        for at in range(0, len(whole), PIECE_BYTES)
+    }
+    lost = 0
+    for (name, at), piece in pieces.items():
+        buffer = bytearray(len(piece))
+        try:
+            count = store.read(name, at, memoryview(buffer))
+        except FileNotFoundError:
+            count = 0  # with its name
+        except OSError as error:
+            assert error.errno == errno.EBADMSG  # one that the core takes for damage
+            count = 0
+        lost += buffer[:count] != piece
+    if len(content) == pages * PAGE_BYTES:
+        # A page holds one piece, or a name and what is short.
+        # Two neighbours may take the name and the first piece of a file, and so all of it.
+        neighbours = sum(page + 1 in bad_pages for page in bad_pages)
+        assert lost <= 2 * len(bad_pages) + 12 * neighbours, (lost, bad_pages)
+    for _ in range(3):  # what was not met by reading is by writing: then the next write replaces the database
+        with suppress(OSError):
+            store.append("journal/new.seg", b"new")
+            store.sync("journal/new.seg")
+            break
+    for _ in range(3):
+        with suppress(OSError):
+            store.replace("checkpoint.0", b"new")
+            break
+    assert read_all(store, "journal/new.seg") == b"new"
+    store.close()
+    again = SqliteStore(path)
+    assert read_all(again, "journal/new.seg") == b"new"
+    assert read_all(again, "checkpoint.0") == b"new"
+    again.close()
+
+
+def test_a_segment_whose_name_is_lost_tells_it_and_a_piece_that_is_lost_reads_as_damage(path: Path) -> None:
+    before = stock(path)
+    bare = sqlite3.connect(database(path))
+    name_key, piece_key = (3 << 32), (4 << 32) + 1 + PIECE_BYTES
+    assert bare.execute("SELECT bytes FROM pieces WHERE id = ?", (name_key,)).fetchone()[0] == b"%b" % (
+        segment_name(1000, 7).encode()
+    )
+    bare.execute("DELETE FROM pieces WHERE id IN (?, ?)", (name_key, piece_key))
+    bare.commit()
+    bare.close()
+    store = SqliteStore(path)
+    whole = before[segment_name(2000, 7)]
+    gap = b"\xff" * PIECE_BYTES
+    expected = before | {segment_name(2000, 7): whole[:PIECE_BYTES] + gap + whole[2 * PIECE_BYTES :]}
+    assert contents(store) == expected
+
+
+def test_a_database_that_is_found_damaged_while_it_is_written_is_replaced_at_the_next_write(path: Path) -> None:
+    before = stock(path)
+    store = SqliteStore(path)
+    failure = sqlite3.DatabaseError("database disk image is malformed")
+    failure.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    failing = FailingConnection(store, "INSERT", failure)
+    with pytest.raises(OSError, match="malformed") as caught:
+        store.append(SEGMENT, b"new")
+    assert caught.value.errno == errno.EBADMSG
+    failing.heal()
+    store.append("journal/new.seg", b"new")
+    store.sync("journal/new.seg")
+    assert contents(store) == before | {"journal/new.seg": b"new"}
+    assert (path / "quarantine" / "cache.sqlite3.0").exists()
+
+
+def test_a_database_of_a_newer_layout_is_left_as_it_is(path: Path) -> None:
+    stock(path)
+    bare = sqlite3.connect(database(path))
+    bare.execute("ALTER TABLE pieces RENAME TO pieces_2")
+    bare.close()
+    before = database(path).read_bytes()
+    with pytest.raises(FormatError, match="has the table pieces_2; this program reads pieces"):
+        SqliteStore(path)
+    assert database(path).read_bytes() == before
+    assert sorted(os.listdir(path)) == ["cache.sqlite3", "quarantine"]
+
+
+def test_what_stands_in_the_way_goes_to_quarantine(path: Path) -> None:
+    (path / "cache.sqlite3-wal" / "inside").mkdir(parents=True)
+    (path / "cache.sqlite3").symlink_to("/nowhere")
+    store = SqliteStore(path)
+    store.append(SEGMENT, b"one")
+    store.sync(SEGMENT)
+    assert sorted(os.listdir(path / "quarantine")) == ["cache.sqlite3-wal.0", "cache.sqlite3.0"]
+
+
+def test_replacing_a_damaged_database_may_be_cut_short_anywhere(tmp_path: Path) -> None:
+    """After any number of its steps it dies; the next start has all that reads, and the damaged one is kept."""
+    made = tmp_path / "made"
+    before = stock(made)
+    bare = sqlite3.connect(database(made))
+    bare.execute("PRAGMA journal_mode = WAL")
+    bare.execute("DELETE FROM pieces WHERE id = ?", (4 << 32,))  # a name: what only looking through it all cures
+    wal = Path(str(database(made)) + "-wal").read_bytes()
+    shm = Path(str(database(made)) + "-shm").read_bytes()
+    bare.commit()
+    wal = Path(str(database(made)) + "-wal").read_bytes()
+    damaged = database(made).read_bytes()
+    bare.close()
+    deaths = 0
+    for cut in range(1000):
+        path = tmp_path / str(cut)
+        path.mkdir()
+        database(path).write_bytes(damaged)
+        (path / "cache.sqlite3-wal").write_bytes(wal)
+        (path / "cache.sqlite3-shm").write_bytes(shm)
+        child = os.fork()
+        if child == 0:
+            die_at(cut)
+            SqliteStore(path)
+            os._exit(0)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        deaths += status == 9
+        store = SqliteStore(path)
+        assert contents(store) == before, cut
+        store.close()
+        assert (path / "quarantine" / "cache.sqlite3.0").read_bytes()[:16] == b"SQLite format 3\0"
+        if status == 0:
+            break
+    assert deaths > 10
+
+
+def die_at(cut: int) -> None:
+    """End this process at the call number ``cut`` of those that change the directory."""
+    left = [cut]
+
+    def guarded(call: object) -> object:
+        def dying(*arguments: object, **options: object) -> object:
+            left[0] -= 1
+            if left[0] < 0:
+                os._exit(9)
+            return call(*arguments, **options)  # type: ignore[operator]
+
+        return dying
+
+    for name in ("rename", "unlink", "fsync", "makedirs"):
+        setattr(os, name, guarded(getattr(os, name)))
+    real_connect = sqlite_store.connect
+    import persistmq.sqlite_salvage as salvage
+
+    for module in (sqlite_store, salvage):
+        module.connect = lambda path: DyingConnection(real_connect(path), guarded)  # type: ignore[assignment]
+
+
+class DyingConnection:
+    def __init__(self, connection: sqlite3.Connection, guarded: object) -> None:
+        self._connection = connection
+        self.execute = guarded(connection.execute)  # type: ignore[operator]
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._connection, name)
+
+
+# --- transactions ---
+
+
+class FailingConnection:
+    """Stands before the store's writing connection; statements of one kind fail until it is healed."""
+
+    def __init__(self, store: SqliteStore, kind: str, failure: sqlite3.Error) -> None:
+        assert store._writer is not None
+        self._connection = store._writer
+        self._kind = kind
+        self._failure = failure
+        store._writer = self  # type: ignore[assignment]
+
+    def heal(self) -> None:
+        self._kind = "nothing"
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._connection, name)
+
+    def execute(self, statement: str, *arguments: object) -> sqlite3.Cursor:
+        if statement.startswith(self._kind):
+            raise self._failure
+        return self._connection.execute(statement, *arguments)  # type: ignore[arg-type]
+
+
+def full_disk() -> sqlite3.Error:
+    failure = sqlite3.OperationalError("database or disk is full")
+    failure.sqlite_errorcode = sqlite3.SQLITE_FULL
+    return failure
+
+
+def test_what_was_appended_is_lost_with_the_transaction_and_sync_says_so(store: SqliteStore) -> None:
+    store.append(SEGMENT, b"before")
+    store.sync(SEGMENT)
+    failing = FailingConnection(store, "COMMIT", full_disk())
+    store.append(SEGMENT, b"lost")
+    with pytest.raises(OSError) as caught:
+        store.replace("checkpoint.0", CHECKPOINT)  # the other side's: its failure undoes both
+    assert caught.value.errno == errno.ENOSPC
+    failing.heal()
+    with pytest.raises(OSError) as caught:
+        store.sync(SEGMENT)
+    assert caught.value.errno == errno.ENOSPC
+    assert contents(store) == {SEGMENT: b"before"}
+    store.append(SEGMENT, b" and after")
+    store.sync(SEGMENT)
+    assert read_all(store, SEGMENT) == b"before and after"
+
+
+def test_a_file_whose_making_failed_is_not_there(store: SqliteStore, path: Path) -> None:
+    failing = FailingConnection(store, "COMMIT", full_disk())
+    store.append(SEGMENT, b"lost")
+    with pytest.raises(OSError, match="No space left"):
+        store.sync(SEGMENT)
+    failing.heal()
+    assert store.list("journal") == []
+    with pytest.raises(FileNotFoundError):
+        store.size(SEGMENT)
+    for call in ("remove", "move"):
+        store.append(SEGMENT, b"kept")
+        store.sync(SEGMENT)
+        failing = FailingConnection(store, "COMMIT", full_disk())
+        with pytest.raises(OSError, match="No space left"):
+            getattr(store, call)(SEGMENT, *["journal/other"][: call == "move"])
+        failing.heal()
+        assert contents(store) == {SEGMENT: b"kept"}
+        store.remove(SEGMENT)
+
+
+def test_a_database_that_somebody_else_has_locked_is_busy_and_free_again(
+    store: SqliteStore, path: Path
+) -> None:
+    assert store._writer is not None
+    store._writer.execute("PRAGMA busy_timeout = 50")
+    other = sqlite3.connect(database(path))
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(OSError, match="locked") as caught:
+        store.append(SEGMENT, b"one")
+    assert caught.value.errno == errno.EBUSY
+    other.rollback()
+    other.close()
+    store.append(SEGMENT, b"two")
+    store.sync(SEGMENT)
+    assert read_all(store, SEGMENT) == b"two"
+
+
+def test_a_file_of_4_gib_is_refused(store: SqliteStore) -> None:
+    store.append(SEGMENT, b"one")
+    store._files[SEGMENT].size = (1 << 32) - 3
+    with pytest.raises(OSError) as caught:
+        store.append(SEGMENT, b"two")
+    assert caught.value.errno == errno.EFBIG
+
+
+def test_numbers_of_files_that_are_gone_are_used_again_in_the_end(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_store, "NUMBERS_MAX", 6)
+    for number in range(20):
+        store.append("journal/%d" % number, b"%d" % number)
+        store.sync("journal/%d" % number)
+        if number >= 3:
+            store.remove("journal/%d" % (number - 3))
+        kept = range(max(0, number - 2), number + 1)
+        assert contents(store) == {"journal/%d" % other: b"%d" % other for other in kept}
+
+
+# --- the device ---
+
+
+def test_a_database_that_was_large_is_written_anew_when_it_is_nearly_empty(
+    path: Path, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_store, "_FREE_PAGES_MAX", 100)
+    monkeypatch.setattr(sqlite_store, "_USED_PAGES_FEW", 50)
+    store.append("journal/kept", b"kept" * 5000)
+    store.append("journal/large", bytes(4_000_000))
+    store.sync("journal/large")
+    store.append("journal/next", b"next")
+    store.sync("journal/next")
+    large = database(path).stat().st_size
+    free_before = store.free_bytes()
+    store.remove("journal/large")
+    assert database(path).stat().st_size < large / 10
+    assert store.free_bytes() > free_before
+    assert contents(store) == {"journal/kept": b"kept" * 5000, "journal/next": b"next"}
+
+
+def test_room_is_kept_for_removing_and_what_was_removed_can_be_written_again(
+    path: Path, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.append("journal/first", bytes(1_000_000))
+    store.sync("journal/first")
+    real = os.statvfs(path)
+    nearly_full = os.statvfs_result((*real[:3], 300, 500, *real[5:]))  # f_bfree and f_bavail, in blocks
+    assert 500 * real.f_frsize < 2 << 20
+    monkeypatch.setattr(os, "statvfs", lambda path: nearly_full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        store.append("journal/second", bytes(1000))
+    assert caught.value.errno == errno.ENOSPC
+    assert store.free_bytes() == 0
+    store.replace("checkpoint.0", CHECKPOINT)
+    store.remove("journal/first")
+    assert store.free_bytes() > 500_000
+    store.append("journal/second", bytes(900_000))
+    store.sync("journal/second")
+    with pytest.raises(OSError, match="No space left"):
+        store.append("journal/third", bytes(400_000))
+
+
+# --- forks ---
+
+
+FORK = """
+import gc, os, sys
+from persistmq.sqlite_store import SqliteStore
+store = SqliteStore(sys.argv[1])
+store.append("journal/1", b"one")
+store.sync("journal/1")
+store.append("journal/1", b"two")  # and the transaction stays open
+go_on, tell = os.pipe()
+child = os.fork()
+if child == 0:
+    os.read(go_on, 1)  # until the parent has written more, behind what the child knows of
+    try:
+        store.append("journal/1", b"child")
+    except OSError as error:
+        assert error.errno == 9
+    else:
+        os._exit(1)
+    store.close()
+    del store
+    gc.collect()
+    sys.exit(0)  # and the interpreter clears up
+store.sync("journal/1")
+for _ in range(100):
+    store.append("journal/1", b"x" * 1000)
+    store.sync("journal/1")
+os.write(tell, b"!")
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+store.append("journal/1", b"end")
+store.sync("journal/1")
+os._exit(0)
+"""
+
+
+def test_a_child_that_is_forked_in_the_middle_of_a_transaction_changes_nothing(path: Path) -> None:
+    done = processes.run("-c", FORK, str(path))
+    assert (done.returncode, done.stderr) == (0, "")
+    store = SqliteStore(path)
+    assert contents(store) == {"journal/1": b"onetwo" + b"x" * 100_000 + b"end"}
+    store.close()
+    bare = sqlite3.connect(database(path))
+    assert bare.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    bare.close()
