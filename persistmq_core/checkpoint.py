@@ -17,6 +17,7 @@ NAMES = ("checkpoint.0", "checkpoint.1")
 _HEADER = "<4sBBHIIII"
 _NUMBERS = "<QQQQQQQQ"  # cursor, sent bound, then the accounts
 _NUMBERS_AT = const(24)
+SENT_BOUND_AT = const(32)
 _PLACES_AT = const(88)
 _EVICTED = "<QQQ"  # behind the places, if there is such a range
 _EVICTED_BYTES = const(24)
@@ -59,6 +60,7 @@ class Checkpoint:
         self._content = bytearray()  # what encode() made last
         self._checked = memoryview(b"")  # all of it but the CRC
         self._packed = 0  # how many places may be set in it
+        self.older_cursor = 0  # what the other slot said when this one was read
 
     def settled(self) -> int:
         """Messages that are in their final account."""
@@ -171,8 +173,13 @@ def load(store: Store) -> "tuple[Checkpoint | None, bool]":
         found = decode(bytes(memoryview(content)[:count]))
         if found is None:
             doubtful = True
-        elif best is None or found.generation > best.generation:
+        elif best is None:
             best = found
+        else:
+            # They differ by little, and in RAM (durability "spill") there is no end of them: so the number may wrap.
+            if found.generation - best.generation & 0xFFFFFFFF < 1 << 31:
+                best, found = found, best
+            best.older_cursor = found.cursor
     return best, doubtful
 
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .eviction import Eviction
     from .pace import Pace
     from .recovery import Recovered
+    from .spill_store import SpillStore
 
 _EXPIRED_MAX = const(1000)  # at once: then something else may have its turn
 _NEGATIVE = const(0x80)  # 5.0, 2.4: reason codes from here on are failures
@@ -78,6 +79,7 @@ class Delivery:
         self.limit = window  # of messages in flight, before the broker's Receive Maximum
         self.limit_qos2 = window_qos2
         self.ahead_windows = AHEAD_WINDOWS  # how far the sent bound is set
+        self.spill_store: "SpillStore | None" = None
         self.strays = 0  # acknowledgements that meant nothing
         self.unsaved = False  # something was settled since the last checkpoint
         self.reader = JournalReader(store, found.checkpoint.cache_id, read_bytes)
@@ -139,8 +141,10 @@ class Delivery:
         return self.reader.damaged_bytes
 
     def saves(self) -> int:
-        """Checkpoints that were ever written of this cache."""
-        return self.checkpoint.generation
+        """Checkpoints that were ever written of this cache; less than two if one of the slots is not to be believed."""
+        state = self.checkpoint
+        # The older one says that numbers are used up, by messages in RAM that have been written since.
+        return 1 if state.older_cursor > state.cursor else state.generation
 
     # --- the connection began or ended ---
 
@@ -194,6 +198,10 @@ class Delivery:
     def begin(self, now_ms: int) -> None:
         """The first step: messages of unknown age are as old as this start, at least."""
         self._boot_ms = now_ms
+
+    def has_sent_all(self) -> bool:
+        """The walk is at the end of what is durable."""
+        return self._next >= self._journal.end_seq
 
     def progress(self) -> int:
         """A number that grows whenever a message is settled, the listener told of it, or a segment freed."""
@@ -292,6 +300,7 @@ class Delivery:
             state.sent_bound = max(state.sent_bound, state.cursor + self.ahead_windows * self.window.span)
         state.touched = self.window.store(state.places)
         checkpoints.save(self._store, state)
+        state.older_cursor = 0
         self._durable_cursor = state.cursor
         self._sent_bound = state.sent_bound
         self._bound_reached = False
@@ -423,6 +432,7 @@ class Delivery:
                 packets.pubrel(out, id_first + seq % id_span)
             self._release.clear()
         journal = self._journal
+        spill = self.spill_store
         mqtt5 = transport.protocol == 5
         qos_max = transport.qos_max
         body_bytes_max = transport.packet_bytes_max - _PUBLISH_BYTES_MAX
@@ -443,7 +453,7 @@ class Delivery:
             elif seq >= journal.end_seq:
                 break
             if state == WAITING:
-                if not publish or in_flight >= in_flight_max:
+                if not publish or in_flight >= in_flight_max or (spill is not None and spill.keeps_back(seq)):
                     break
                 if pace is not None and seq < self.backlog_end and pace.due_ms(now_ms):
                     break

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .delivery import Delivery
     from .lanes import Lanes
     from .pace import Pace
+    from .spill import Spill
 
 # Phases of the connection.
 _APART = const(0)  # no connection; the next attempt is at _retry_at
@@ -83,6 +84,7 @@ class Engine:
         clock: "Clock | None" = None,
         lanes: "Lanes | None" = None,
         pace: "Pace | None" = None,
+        spill_after_ms: int = 0,
     ) -> None:
         """``session_marker``: a number that changes when the MQTT session is another one (CRC-32 of the client id).
 
@@ -92,6 +94,7 @@ class Engine:
         ``followed``: somebody else appends to the journal, and this is its ``end_seq``, ``active_seq`` and ``skipped``.
         This engine only delivers: ``journal.follow`` tells it of more. Nothing may be appended while it is made.
         ``lanes``: a second lane, which goes ahead of this one. ``pace``: of the backlog.
+        ``spill_after_ms``: ``store`` is a SpillStore, see Spill; 0: it is not.
         """
         _check("window", window, 1, WINDOW_MAX)
         _check("window_qos2", window_qos2, 1, WINDOW_MAX)
@@ -163,6 +166,15 @@ class Engine:
             for each in self.lanes:
                 each.spool.room = room
 
+        self.spill: "Spill | None" = None
+        if spill_after_ms:
+            _check("spill_after_ms", spill_after_ms, 1, 1 << 29)
+            if lanes is not None:
+                raise ValueError("spill_after_ms and lanes: their checkpoints cannot change at once")
+            from .spill import Spill  # noqa: PLC0415 - only here: most have no use for it
+
+            self.spill = Spill(store, lane, spill_after_ms, segment_bytes_max)
+
         self.connections = 0  # that came up since the start
         self.down_reason = "not connected yet"
         self.store_error = ""  # why the delivering side waits for the disk; "" when it does not
@@ -220,6 +232,8 @@ class Engine:
             more = self._send(now_ms)
             self._watch(now_ms)
         self._save_if_due(now_ms)
+        if self.spill is not None:
+            more = self._spill_if_due(self.spill, now_ms) or more
         return 0 if more else self._next_due(now_ms)
 
     def online(self) -> bool:
@@ -235,7 +249,10 @@ class Engine:
         return self._phase == _ONLINE and self._out_at < len(self._out)
 
     def quiet(self) -> bool:
-        """No handshake is under way, so stopping now repeats nothing."""
+        """No handshake is under way, so stopping now repeats nothing; and nothing is only in RAM."""
+        return self._is_idle() and (self.spill is None or self.spill.is_over())
+
+    def _is_idle(self) -> bool:
         return self._phase != _ONLINE or (
             self.delivery.under_way() == 0 and not self.delivery.must_save() and not self.wants_to_write()
         )
@@ -248,11 +265,13 @@ class Engine:
         self._phase = _APART
         self.draining = True
         self._end_delivery()
-        if self.delivery.unsaved or self.delivery.must_save():
-            try:
+        try:
+            if self.spill is not None:
+                self.spill.leave()
+            if self.delivery.unsaved or self.delivery.must_save():
                 self.delivery.save()
-            except OSError as failure:
-                self.store_error = str(failure)
+        except OSError as failure:
+            self.store_error = str(failure)
 
     def reconnect(self, now_ms: int, reason: str) -> None:
         """End the connection, or the attempt at one, and begin another at the next step: the broker is a new one."""
@@ -514,18 +533,38 @@ class Engine:
         if now_ms - self._unsaved_since >= self._checkpoint_delay_ms and self._save(now_ms):
             self._unsaved_since = -1
 
+    def _spill_if_due(self, spill: "Spill", now_ms: int) -> bool:
+        """True if there may be more to send at once."""
+        if self._disk_rests(now_ms):
+            return False
+        waits_ms = max(0, self._waits_ms(now_ms))
+        try:
+            return spill.step(now_ms, self._phase == _ONLINE, waits_ms, self.draining and self._is_idle())
+        except OSError as failure:
+            self._disk_failed(now_ms, failure)
+            return False
+
+    def _waits_ms(self, now_ms: int) -> int:
+        """For how long it has been the broker's turn, or the transport's; -1: it is not."""
+        if self._phase == _ONLINE and (self.delivery.awaits() or self.wants_to_write()):
+            return now_ms - self._waits_since
+        return -1
+
     def _next_due(self, now_ms: int) -> int:
         due = _IDLE_MS
         if self._phase == _APART and not self.draining:
             due = min(due, self._retry_at - now_ms)
         elif self._phase == _OPENING:
             due = min(due, self._opened_at + self._connect_timeout_ms - now_ms)
-        elif self._phase == _ONLINE and (self.delivery.awaits() or self.wants_to_write()):
-            due = min(due, self._waits_since + self._ack_timeout_ms - now_ms)
+        waits_ms = self._waits_ms(now_ms)
+        if waits_ms >= 0:
+            due = min(due, self._ack_timeout_ms - waits_ms)
         if self._phase == _ONLINE:
             paced_ms = self.delivery.paced_ms(now_ms)
             if paced_ms >= 0:
                 due = min(due, paced_ms)
+            if self.spill is not None:
+                due = min(due, self.spill.due_ms(now_ms, waits_ms))
         if self.store_error:
             due = min(due, self._store_retry_at - now_ms)  # before that a save is not tried
         elif self._unsaved_since >= 0:

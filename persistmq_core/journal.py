@@ -38,6 +38,7 @@ class Journal:
         self._segment_bytes_max = segment_bytes_max
         self._cache_id = cache_id
         self._name = ""  # of the segment that grows; "" when it is sealed
+        self._rolls = self._rolls_wanted = 0  # how often a new one was begun because of a limit, and is to be
         self._bytes = 0
         self._written = (0, 0)  # active_seq and skipped as they will be at commit
         self._litter = ""  # a new segment that failed and could not be removed
@@ -60,9 +61,12 @@ class Journal:
         self._discard(self._litter)
         added = len(frames) + sum([len(frame) for frame in more])
         grown = self._bytes + added
-        if self._name and (grown <= self._segment_bytes_max or self._bytes == HEADER_BYTES):
+        has_room = grown <= self._segment_bytes_max or self._bytes == HEADER_BYTES
+        rolls = self._rolls_wanted
+        if self._name and has_room and self._rolls == rolls:
             name = self._name
         else:
+            self._rolls = rolls
             # Numbers of an aborted batch are never used again (its frames may be in the sealed segment).
             name = segment_name(first_seq, self._cache_id)
             header = encode_header(first_seq, self.skipped + first_seq - self.end_seq, self._cache_id)
@@ -94,6 +98,11 @@ class Journal:
         self._name = name
         self._bytes = grown
         self.appended_bytes += added
+
+    def limit(self, segment_bytes_max: int, rolls: bool) -> None:
+        """Of segments from now on; ``rolls``: what comes next begins one. By the reading side."""
+        self._segment_bytes_max = segment_bytes_max
+        self._rolls_wanted += rolls
 
     def seal(self) -> None:
         """What comes next begins a new segment."""

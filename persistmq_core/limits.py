@@ -43,6 +43,11 @@ SEGMENT_BYTES_MAX = const(1 << 20)  # a start scans one segment: 1 MiB is some 1
 SEGMENT_BYTES_MIN = const(1 << 10)
 SEGMENTS_MIN = const(4)  # that a cache with a bound of bytes has, at least
 BATCH_BYTES_MAX = const(1 << 18)  # one group of staged records: bounds the RAM of the publishing side
+SPILL_BYTES = const(1 << 20)  # in RAM with durability "spill": some seconds of a busy gateway
+SPILL_BYTES_MIN = const(1 << 11)
+SPILL_BYTES_MAX = const(1 << 30)
+SPILL_SEGMENTS = const(8)  # that many files in RAM, about: one of them is settled in part and yet there
+SPILL_NUMBERS = const(30000)  # used up by one write of the checkpoint; identifiers come again after twice as many
 READ_BYTES = const(1 << 16)  # one read of the journal; 64 KiB keeps a 100 B message below 0.1 syscalls
 SEND_BYTES = const(1 << 16)  # one send: about what a socket buffer takes at once
 
@@ -54,6 +59,7 @@ RECONNECT_DELAY_MS_MAX = const(120000)  # paho's longest delay
 CHECKPOINT_DELAY_MS = const(1000)  # how long an acknowledgement that may be lazy waits to be stored
 CLOCK_VALID_MS = const(1 << 40)  # November 2004: a clock that says less was never set
 EXPIRES_S_MAX = const(0xFFFFFFFF)  # 5.0, 3.3.2.3.3: four bytes
+SPILL_AFTER_MS = const(5000)  # with durability "spill": an acknowledgement later than this is trouble
 STORE_RETRY_MS = const(1000)  # after a disk error, before the delivering side tries again
 
 # --- storage that does not read ---

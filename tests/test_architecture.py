@@ -34,11 +34,13 @@ RANKS = {
     "eviction": 5,
     "reasons": 5,
     "spool": 5,
+    "spill_store": 5,
     "delivery": 6,
     "lane": 7,
     "lanes": 8,
     "pace": 1,
     "room": 8,
+    "spill": 8,
     "engine": 9,
 }
 # Nothing happens in these that a test could look at.

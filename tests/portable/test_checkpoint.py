@@ -143,6 +143,18 @@ class LoadTest(unittest.TestCase):
             self.assertEqual(self.loaded(), (cursor, False))
         self.assertEqual(sorted(self.store.snapshot()), list(NAMES))
 
+    def test_the_newest_counts_when_its_number_has_begun_again(self):
+        self.state.generation = (1 << 32) - 3
+        for cursor in range(5, 12):
+            self.save(cursor)
+            self.assertEqual(self.loaded(), (cursor, False))
+        self.assertEqual(load(self.store)[0].generation, 4)
+
+    def test_the_newest_says_what_the_other_one_was_about(self):
+        for cursor in range(5, 12):
+            self.save(cursor)
+            self.assertEqual(load(self.store)[0].older_cursor, cursor - 1 if cursor > 5 else 0)
+
     def test_a_save_survives_a_power_cut(self):
         self.save(5)
         self.store.power_up(Rng(1), "lose")

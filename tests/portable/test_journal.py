@@ -79,6 +79,17 @@ class WriteTest(JournalTestCase):
         for name in self.segments():
             self.assertTrue(self.store.size(name) <= SEGMENT_BYTES)
 
+    def test_another_limit_counts_for_segments_that_are_begun(self):
+        self.write(3)
+        self.journal.limit(70, True)
+        for _ in range(3):
+            self.write()
+        self.journal.limit(SEGMENT_BYTES, False)
+        for _ in range(4):
+            self.write()
+        self.assertEqual(self.segments(), [name_of(1), name_of(4), name_of(5), name_of(6)])
+        self.assertEqual(self.walk(self.reader()), list(range(1, 11)))
+
     def test_a_group_larger_than_a_segment_gets_one_of_its_own(self):
         self.write()
         self.write(20)

@@ -72,5 +72,14 @@ class SimulationTest(unittest.TestCase):
     def test_no_law_is_broken_by_two_lanes_in_a_cache_with_bounds(self):
         self.assertGreater(self.programs("lanes crash link full expiry refuse"), 2 * PROGRAMS)
 
+    def test_no_law_is_broken_while_messages_wait_in_ram(self):
+        self.assertEqual(self.programs("spill link broker"), PROGRAMS)
+
+    def test_power_cuts_take_only_what_waits_in_ram(self):
+        self.assertGreater(self.programs("spill crash disk link broker"), PROGRAMS)
+
+    def test_power_cuts_take_only_what_waits_in_ram_when_all_else_breaks(self):
+        self.assertGreater(self.programs("spill crash disk link full expiry damage"), PROGRAMS)
+
     def test_no_law_is_broken_by_damage(self):
         self.assertGreater(self.programs("damage crash link"), 2 * PROGRAMS)

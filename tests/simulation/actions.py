@@ -14,7 +14,8 @@ _DISK_FAULTS = (("append", ENOSPC, 0), ("append", ENOSPC, 17), ("sync", EIO, 0),
                 ("replace", EIO, 9), ("remove", EIO, 0), ("read", EIO, 0), ("move", EIO, 0))  # fmt: skip
 # Reason codes of MQTT 5: some are for the message, two ask to be left alone for a while.
 _REFUSALS = (0x80, 0x83, 0x87, 0x90, 0x97, 0x91, 0x99)
-FAULTS = ("crash", "disk", "link", "broker", "kinds", "full", "expiry", "lanes", "refuse", "poison", "damage")
+FAULTS = ("crash", "disk", "link", "broker", "kinds", "full", "expiry", "lanes", "refuse", "poison", "damage", "spill")
+IN_SETTINGS = ("kinds", "full", "expiry", "lanes", "spill")  # that are no actions
 
 
 def draw_settings(rng: Rng, faults: "list[str]") -> "dict[str, object]":
@@ -55,17 +56,21 @@ def draw_settings(rng: Rng, faults: "list[str]") -> "dict[str, object]":
         settings["cache_messages_max"] = rng.pick((0, 4, 10, 40))
         settings["cache_bytes_max"] = rng.pick((0, 4096, 6000))
         settings["evicts"] = rng.one_in(2)
+    if "spill" in faults:
+        settings["spill_bytes"] = rng.pick((2048, 2048, 4096, 20000))
+        settings["spill_after_ms"] = rng.pick((1, 50, 500))
+        settings["spill_numbers"] = rng.pick((1, 20, 30000))
     return settings
 
 
-def draw_action(rng: Rng, faults: "list[str]") -> "tuple":
-    """One action; about every seventh is trouble."""
+def draw_action(rng: Rng, faults: "list[str]", is_calm: bool = False) -> "tuple":
+    """One action; about every seventh is trouble, every twentieth if it ``is_calm``."""
     chance = rng.below(100)
     if chance < 40:
         shapes = [_shape(rng) for _ in range(rng.pick((1, 1, 1, 2, 5)))]
         how = rng.pick(("write", "write", "write", "write", "stage", "meanwhile"))
         return ("publish", how, tuple(shapes))
-    if chance < 85 or not faults:
+    if chance < (95 if is_calm else 85) or not faults:
         return ("time", tuple([rng.pick((0, 1, 10, 100, 1000)) for _ in range(rng.between(1, 6))]))
     return _trouble(rng, rng.pick(faults))
 

@@ -28,7 +28,8 @@ def dead_copy(scene: "object", arriving: int) -> "object":
     other.broker = broker
     other.laws = scene.laws.copy(disk, broker)
     other.messages = list(scene.messages)
-    other.sure = set(scene.sure)
+    other.sure, other.uncounted = scene.surviving()
+    other.promised = set(scene.promised)
     other.excused = set(scene.excused)
     other.damaged = set(scene.damaged)
     other.marks = list(scene.marks)
@@ -94,6 +95,7 @@ def key(scene: "object") -> "tuple":
         scene.at,
         len(scene.messages),
         tuple(sorted(scene.sure)),
+        tuple(sorted(scene.promised & scene.sure)),
         tuple(sorted(scene.excused)),
         tuple(sorted(scene.damaged)),
         scene.loss_unseen,

@@ -38,6 +38,7 @@ class Laws:
         self.sessions_lost = False  # the broker lost a session: duplicates are then possible
         self.checkpoint_damaged = False  # what was acknowledged may be forgotten: duplicates are then possible
         self.header_damaged = False  # which numbers were skipped may be forgotten: they then count as lost
+        self.may_spill = False  # durability "spill"
         self.publishes = 0
         self.pubrels = 0
         self.times_sent = {}  # payload -> how often it was on the wire
@@ -52,6 +53,7 @@ class Laws:
         """For a world that goes another way from the next start on."""
         other = Laws(disk, broker)
         other.sessions_lost = self.sessions_lost
+        other.may_spill = self.may_spill
         other.publishes = self.publishes
         other.pubrels = self.pubrels
         other.header_damaged = self.header_damaged
@@ -84,14 +86,14 @@ class Laws:
             seq = self._seq_of.get(payload)
             if seq is None:
                 raise LawBroken("6: bytes on the wire that nobody published: %r" % payload)
-            self._law_1(payload)
+            self._law_1(payload, seq)
             if packet[0] & 6:
                 self._law_4(seq, identifier, payload)
         elif packet[0] == packets.PUBREL:
             self.pubrels += 1
             self._law_3(packet[2] << 8 | packet[3], engine)
 
-    def _law_1(self, payload: bytes) -> None:
+    def _law_1(self, payload: bytes, seq: int) -> None:
         """The wire never runs ahead of the storage."""
         if payload in self._durable:
             return  # what is synced stays so
@@ -100,7 +102,15 @@ class Laws:
             if at >= 0 and at + len(payload) <= self.disk.synced_bytes(name):
                 self._durable.add(payload)
                 return
+        if self._is_used_up(seq):
+            return
         raise LawBroken("1: %r went on the wire before it was synced" % payload)
+
+    def _is_used_up(self, seq: int) -> bool:
+        """The exception to 1 and 3, of durability "spill": a power cut now takes the message, its number is not given
+        again, and the broker's session is not resumed."""
+        state = self.durable_checkpoint() if self.may_spill else None
+        return state is not None and state.cursor > seq and not state.session_known
 
     def _law_3(self, identifier: int, engine: "object") -> None:
         """PUBREC is on storage before its PUBREL is sent."""
@@ -111,6 +121,8 @@ class Laws:
         seq = window.cursor + (identifier - first - window.cursor) % span
         if window.state(seq) == ORPHAN_RELEASING:
             return  # no message, and no PUBREC: it frees an identifier whose record is lost
+        if self._is_used_up(seq):
+            return
         state = self.durable_checkpoint(lane)
         if state is None:
             raise LawBroken("3: PUBREL %d without a checkpoint" % identifier)
@@ -168,6 +180,15 @@ class Laws:
         if seq in self._told:
             raise LawBroken("2: message %d was %s, and then %s" % (seq, self._told[seq], account))
         self._told[seq] = account
+
+    def is_told(self, seq: int) -> bool:
+        """The listener has heard what became of it, since the start."""
+        return seq in self._told
+
+    def check_spill(self, held_bytes: int, spill_bytes: int) -> None:
+        """What a power cut would take."""
+        if held_bytes > spill_bytes:
+            raise LawBroken("spill: %d bytes wait only in RAM, spill_bytes is %d" % (held_bytes, spill_bytes))
 
     def restarted(self) -> None:
         """The process is another one. Names that were not synced may be gone or back."""

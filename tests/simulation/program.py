@@ -6,7 +6,7 @@ Everything comes from one seed, on both interpreters alike. ``run(seed)`` raises
 from tests.support.rng import Rng
 from tests.support.write_list_store import PowerCut
 
-from .actions import draw_action, draw_settings
+from .actions import IN_SETTINGS, draw_action, draw_settings
 from .damage import damage
 from .judge import judge
 from .laws import LawBroken
@@ -158,8 +158,8 @@ def draw(seed: int, steps: int, faults: str) -> "tuple[dict[str, object], list[t
     rng = Rng(seed)
     kinds = [kind for kind in faults.split(" ") if kind]
     settings = draw_settings(rng, kinds)
-    troubles = [kind for kind in kinds if kind not in ("kinds", "full", "expiry", "lanes")]  # these are in the settings
-    return settings, [draw_action(rng, troubles) for _ in range(steps)]
+    troubles = [kind for kind in kinds if kind not in IN_SETTINGS]
+    return settings, [draw_action(rng, troubles, "spill" in kinds) for _ in range(steps)]
 
 
 def run(seed: int, steps: int = 120, faults: str = "crash disk link broker") -> Program:

@@ -126,6 +126,39 @@ SCENARIOS = {
             ("publish", "write", _ONE),
         ],
     ),
+    # Durability "spill": RAM is entered, a message goes through it, the next ones are written when the link breaks.
+    "spill": (
+        {"spill_bytes": 2048, "spill_after_ms": 50, "spill_numbers": 1},
+        [
+            ("time", (0, 0, 100)),
+            ("publish", "write", _ONE),
+            ("time", (0, 0, 0, 0, 0, 0)),
+            ("publish", "write", _ONE),
+            ("time", (0, 0, 0, 0, 0, 0, 0)),
+            ("publish", "write", _LARGE),
+            ("time", (0,)),
+            ("link", "reset"),
+            ("publish", "write", _ONE),
+            ("time", (4000, 0, 0, 0, 0)),
+        ],
+    ),
+    # RAM that is full is written; then it is entered again, and left in good order.
+    "spillfull": (
+        {"spill_bytes": 2048, "spill_after_ms": 50},
+        [
+            ("time", (0, 0, 100)),
+            ("publish", "write", _ONE),
+            ("time", (0, 0, 0, 0, 0, 0)),
+            ("publish", "write", ((1, False, 1500), (2, False, 3))),
+            ("publish", "write", ((2, False, 1500),)),
+            ("time", (0, 0, 0, 0, 100)),
+            ("publish", "write", _ONE),
+            ("time", (0, 0, 0, 0, 0)),
+            ("publish", "write", _ONE),
+            ("time", (0, 0)),
+            ("close",),
+        ],
+    ),
     # A message over which the broker ends the connection, until it is parked.
     "poison": (
         {},

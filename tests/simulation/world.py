@@ -5,6 +5,8 @@ from persistmq_core.engine import Engine
 from persistmq_core.errors import CacheFull, StoreError
 from persistmq_core.lanes import Lanes
 from persistmq_core.limits import AHEAD_SEQ, READS_BEFORE_DAMAGED
+from persistmq_core.record import frame_bytes
+from persistmq_core.spill_store import SpillStore
 from tests.support.link import ModelTransport
 from tests.support.model_broker import ModelBroker
 from tests.support.rng import Rng
@@ -41,6 +43,9 @@ SETTINGS = {
     "cache_bytes_max": 0,
     "drain": "",  # with a second lane: how a backlog is sent
     "evicts": False,  # the oldest messages when the cache is full, instead of refusing new ones
+    "spill_bytes": 0,  # durability "spill"
+    "spill_after_ms": 500,
+    "spill_numbers": 30000,
 }
 
 
@@ -99,8 +104,11 @@ class World:
             self.broker.unreleased_max = self.settings["window_qos2"]
             self.broker.loses_above_max = True
         self.laws = Laws(self.disk, self.broker)
+        self.laws.may_spill = self.settings["spill_bytes"] > 0
         self.messages = []
         self.sure = set()  # numbers of messages whose publish() returned: they must arrive
+        self.promised = set()  # of these, with durability "spill": the client said that they are stored
+        self.uncounted = 0  # messages that were given up in RAM, and their account with it
         self.staged = []  # numbers of messages that this process staged and has not written
         self.kept = {}  # spool -> a group that the disk refused, and the numbers of its messages
         self.excused = set()  # payloads that the protocol itself may lose
@@ -141,9 +149,10 @@ class World:
         self.laws.restarted()
         reads = {}
         self.disk.reads = reads
+        spill_bytes = chosen["spill_bytes"]
         try:
             self.engine = Engine(
-                self.disk,
+                SpillStore(self.disk, spill_bytes, numbers=chosen["spill_numbers"]) if spill_bytes else self.disk,
                 transport,
                 rng.fork(),
                 Ear(self),
@@ -162,6 +171,7 @@ class World:
                 cache_bytes_max=chosen["cache_bytes_max"],
                 clock=self,
                 lanes=Lanes(Prefixed(self.disk, AHEAD), chosen["drain"]) if chosen["drain"] else None,
+                spill_after_ms=chosen["spill_after_ms"] if spill_bytes else 0,
             )
         except (OSError, ValueError, TypeError, LookupError, ArithmeticError) as error:
             raise LawBroken("6: it does not start: %r" % error)  # noqa: B904 - MicroPython chains no exceptions
@@ -181,9 +191,20 @@ class World:
         """The process is gone, with all that it had in RAM; so many bytes on the way still reach the broker."""
         if self.transport is not None:
             self.transport.abandon(arriving)
+        self.sure, self.uncounted = self.surviving()
         self.engine = None
         self.staged = []
         self.kept = {}
+
+    def surviving(self) -> "tuple[set, int]":
+        """What must arrive should the process die now, and ``uncounted`` then."""
+        if not self.settings["spill_bytes"]:
+            return set(self.sure), 0
+        lost = self.uncounted
+        if self.engine is not None and self.engine.spill is not None:
+            for payload in list(self.evicted) + list(self.expired):
+                lost += self.engine.spill.holds(self.laws.seq_of(payload))
+        return self.sure & self.promised, lost
 
     # --- publishing ---
 
@@ -307,6 +328,7 @@ class World:
         connections = self.engine.connections
         wait_ms = self.engine.step(self.now_ms)
         self.at_wire()
+        self.check_spilled()
         self.events += 1
         if self.engine.connections != connections:
             self.came_up()
@@ -329,8 +351,35 @@ class World:
                 self.excused.update([bytes(message[1]) for message in self.broker.forgotten])
 
     def check(self) -> None:
+        if self.engine.spill is not None:
+            self.check_spill(self.engine.spill)
         ambiguous = len(self.messages) - len(self.sure)
         self.laws.check(self.engine, self.transport, len(self.sure), ambiguous)
+
+    def check_spill(self, spill: "object") -> None:
+        """What waits only in RAM is bounded; what is said to be stored may not be lost from then on."""
+        held_bytes = 0
+        for number in self.sure - self.promised:
+            message = self.messages[number]
+            seq = self.laws.seq_of(message.payload)
+            if not spill.holds(seq):
+                self.promised.add(number)
+            elif not self.laws.is_told(seq):
+                held_bytes += frame_bytes(message.topic.encode(), message.payload, message.expires_s)
+        self.laws.check_spill(held_bytes, self.settings["spill_bytes"])
+
+    def check_spilled(self) -> None:
+        """After a step: where there is trouble nothing waits only in RAM, unless the disk is in trouble as well."""
+        engine = self.engine
+        if engine.spill is None or engine.store_error:
+            return
+        is_late = self.now_ms - engine._oldest_since >= self.settings["spill_after_ms"] and engine.delivery.awaits()
+        if engine.online() and not is_late:
+            return
+        for number in self.sure:
+            seq = self.laws.seq_of(self.messages[number].payload)
+            if engine.spill.holds(seq) and not self.laws.is_told(seq):
+                raise LawBroken("spill: message %d is only in RAM, and there is trouble" % seq)
 
     # --- the end ---
 

@@ -2,6 +2,7 @@
 
 from persistmq_core.contracts import UP, Listener
 from persistmq_core.engine import Engine
+from persistmq_core.spill_store import SpillStore
 
 from .link import ModelTransport
 from .model_broker import ModelBroker
@@ -32,10 +33,24 @@ class Diary(Listener):
 
 
 class World:
-    """``options`` are the engine's; its times are short here unless they say otherwise."""
+    """``options`` are the engine's; its times are short here unless they say otherwise.
 
-    def __init__(self, protocol: int = 4, store: "object" = None, broker: "object" = None, **options: object) -> None:
+    ``spill_bytes``: durability "spill"; ``spill`` is then what stands in front of ``store``.
+    """
+
+    def __init__(
+        self,
+        protocol: int = 4,
+        store: "object" = None,
+        broker: "object" = None,
+        spill_bytes: int = 0,
+        spill_numbers: int = 30000,
+        **options: object,
+    ) -> None:
         self.protocol = protocol
+        self.spill = None
+        self.spill_bytes = spill_bytes
+        self.spill_numbers = spill_numbers
         self.options = {
             "ack_timeout_ms": 2000,
             "connect_timeout_ms": 1000,
@@ -64,7 +79,11 @@ class World:
         self.link = ModelTransport(self.broker, Rng(1), protocol=self.protocol)
         self.link.on_wire = self.wire.append
         self.link.tick(self.now_ms)
-        self.engine = Engine(self.store, self.link, Rng(2), self.diary, **self.options)
+        store = self.store
+        if self.spill_bytes:
+            store = self.spill = SpillStore(store, self.spill_bytes, numbers=self.spill_numbers)
+            self.options.setdefault("spill_after_ms", 1000)
+        self.engine = Engine(store, self.link, Rng(2), self.diary, **self.options)
         return self
 
     def die(self, power_lost: bool = True, arriving: "int | None" = 0) -> "World":
