@@ -373,8 +373,7 @@ class World:
         engine = self.engine
         if engine.spill is None or engine.store_error:
             return
-        is_late = self.now_ms - engine._oldest_since >= self.settings["spill_after_ms"] and engine.delivery.awaits()
-        if engine.online() and not is_late:
+        if engine.online() and engine._waits_ms(self.now_ms) < self.settings["spill_after_ms"]:
             return
         for number in self.sure:
             seq = self.laws.seq_of(self.messages[number].payload)
