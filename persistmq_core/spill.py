@@ -102,7 +102,8 @@ class Spill:
         if self._store.state != STORED:
             return max(0, self._after_ms - waits_ms) if waits_ms >= 0 else _NEVER_MS
         healthy_ms = now_ms - self._healthy_since
-        return self._after_ms - healthy_ms if self._store.has_appended and healthy_ms < self._after_ms else _NEVER_MS
+        may_begin = self._store.has_appended and waits_ms < self._after_ms and healthy_ms < self._after_ms
+        return self._after_ms - healthy_ms if may_begin else _NEVER_MS
 
     def _begin(self) -> None:
         self._is_away = True

@@ -170,6 +170,7 @@ class TroubleTest(SpillCase):
         self.assertEqual(world.engine.spill.holds(seq), True)
         world.run(2)
         self.assertEqual((world.engine.spill.holds(seq), world.engine.connections), (False, 1))
+        self.assertTrue(world.engine.step(world.now_ms) > 900)  # until then nothing is due
         world.link.thaw()
         world.run(500)
         self.assertEqual((world.arrived()[3:], world.spill.state), ([b"late"], STORED))
