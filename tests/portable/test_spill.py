@@ -1,5 +1,6 @@
 """Durability "spill": RAM while the link is healthy, storage on any trouble, and what a power cut then takes."""
 
+import sys
 import unittest
 
 from persistmq_core import checkpoint as checkpoints
@@ -10,6 +11,7 @@ from persistmq_core.spill_store import ENTERING, IN_RAM, LEAVING, STORED
 from tests.support.world import World
 from tests.support.write_list_store import EIO, ENOSPC
 
+MANY = 500 if sys.implementation.name == "micropython" else 10000  # the model of the broker keeps them all
 WRITES = ("append", "sync", "replace", "remove", "move")
 
 
@@ -57,28 +59,28 @@ class HealthyTest(SpillCase):
         world.run(200)
         self.assertEqual(world.spill.state, ENTERING)
 
-    def test_ten_thousand_messages_write_nothing(self):
+    def test_thousands_of_messages_write_nothing(self):
         world = self.healthy()
         world.publish(b"x", 2)
         world.run(2000)  # the segment that was left on storage goes
         before = self.writes(world)
-        for number in range(10000):
+        for number in range(MANY):
             world.publish(b"%d" % number, number % 3)
             world.run(2)
         self.assertEqual(self.writes(world), before)
-        self.assertEqual((world.account("delivered"), world.account("waiting")), (10004, 0))
+        self.assertEqual((world.account("delivered"), world.account("waiting")), (4 + MANY, 0))
         self.assertEqual(world.violations(), [])
         self.assertTrue(world.spill.ram_bytes <= 4096)
 
     def test_a_block_of_numbers_costs_two_writes(self):
-        world = self.healthy(spill_numbers=500)
+        world = self.healthy(spill_numbers=200)
         world.publish(b"x", 2)
         world.run(2000)
         before = self.writes(world)
-        for number in range(3000):
+        for number in range(500):
             world.publish(b"%d" % number, 1)
             world.run(2)
-        self.assertTrue(2 <= self.writes(world) - before <= 2 * 3000 // 500)
+        self.assertTrue(2 <= self.writes(world) - before <= 2 * 500 // 200)
 
     def test_a_link_that_carries_nothing_costs_nothing(self):
         world = self.world().online()

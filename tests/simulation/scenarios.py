@@ -7,6 +7,14 @@ _ONE = ((2, False, 3),)
 _LARGE = ((2, False, 300),)
 _FILLS = ((2, False, 600),)
 _SOON = ("time", (0, 0, 0, 0, 0))
+_INTO_RAM = [
+    ("time", (1000, 0, 0, 0, 100)),
+    ("publish", "write", _ONE),
+    ("time", (0, 0, 0, 0, 0, 0)),
+    ("publish", "write", _ONE),
+    ("time", (0, 0, 0, 0, 0, 0, 0)),
+]
+_OUT_OF_RAM = [("publish", "write", _ONE), ("link", "reset"), ("time", (0,))]
 
 SCENARIOS = {
     # A whole handshake: the journal, PUBLISH, PUBREC, the checkpoint, PUBREL, PUBCOMP, the checkpoint.
@@ -158,6 +166,20 @@ SCENARIOS = {
             ("time", (0, 0)),
             ("close",),
         ],
+    ),
+    # One of the checkpoints is damaged: the device is in RAM, or has just left it with a message that waits.
+    "spillslot": (
+        {"spill_bytes": 2048, "spill_after_ms": 50},
+        _INTO_RAM
+        + [("damage", "checkpoint", 0)]
+        + _INTO_RAM
+        + [("damage", "checkpoint", 1)]
+        + _INTO_RAM
+        + _OUT_OF_RAM
+        + [("damage", "checkpoint", 0)]
+        + _INTO_RAM
+        + _OUT_OF_RAM
+        + [("damage", "checkpoint", 1)],
     ),
     # A message over which the broker ends the connection, until it is parked.
     "poison": (
