@@ -39,6 +39,7 @@ RANKS = {
     "lane": 7,
     "lanes": 8,
     "pace": 1,
+    "parked": 5,
     "room": 8,
     "spill": 8,
     "engine": 9,

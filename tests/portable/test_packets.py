@@ -4,6 +4,7 @@ import unittest
 
 from persistmq_core import packets
 from persistmq_core.errors import ProtocolError
+from persistmq_core.limits import AHEAD_SEQ
 from tests.support import mqtt_wire as wire
 from tests.support.acknowledgements import acknowledgements
 
@@ -13,6 +14,10 @@ def acknowledged(content):
 
 
 class PacketIdTest(unittest.TestCase):
+    def test_what_goes_ahead_has_identifiers_of_its_own(self):
+        numbers = (AHEAD_SEQ, AHEAD_SEQ + 3999, AHEAD_SEQ + 4000)
+        self.assertEqual([packets.packet_id(seq) for seq in numbers], [60001, 64000, 60001])
+
     def test_the_packet_identifier_wraps_at_60000(self):
         self.assertEqual([packets.packet_id(seq) for seq in (0, 1, 59998, 59999, 60000)], [1, 2, 59999, 60000, 1])
 

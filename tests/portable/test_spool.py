@@ -7,7 +7,7 @@ from persistmq_core.errors import StoreError
 from persistmq_core.journal import Journal
 from persistmq_core.record import FRAME_HEADER_BYTES
 from persistmq_core.segment import END, HEADER_BYTES, RECORD, SegmentReader
-from persistmq_core.spool import Spool, check_payload, check_topic
+from persistmq_core.spool import Bounds, Spool, check_payload, check_topic
 from tests.support.journal_files import CACHE_ID
 from tests.support.write_list_store import EIO, ENOSPC, WriteListStore
 
@@ -315,3 +315,9 @@ class SpoolTest(unittest.TestCase):
         second = self.write()
         self.assertIsNone(second.error)
         self.assertEqual((second.first_seq, self.spool.accepted()), (2, 1))
+
+
+class BoundsTest(unittest.TestCase):
+    def test_bounds_are_room_s_to_answer_for(self):
+        self.assertRaises(NotImplementedError, Bounds().check, 1, 1)
+        self.assertRaises(NotImplementedError, Bounds().lacks, 1, 1)

@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from persistmq_core.errors import CacheFull, ClientStopped, FormatError, MessageDropped, PersistError, StoreError
 
 from .client import PersistClient
+from .dead_letters import DeadLetter, DeadLetters
 from .info import PublishInfo
 from .lock import CacheInUse
 
@@ -24,6 +25,8 @@ __all__ = [
     "CacheFull",
     "CacheInUse",
     "ClientStopped",
+    "DeadLetter",
+    "DeadLetters",
     "FormatError",
     "MessageDropped",
     "PersistClient",

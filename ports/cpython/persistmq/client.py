@@ -29,6 +29,7 @@ from . import clock, process_events
 from .cache_types import OpenStore, known_type, open_store
 from .chance import SystemRandom
 from .connect_options import check_address, client_options
+from .dead_letters import DeadLetters
 from .delivery_elsewhere import DeliveryElsewhere
 from .delivery_here import DeliveryHere
 from .full_cache import ON_FULL, FullCache
@@ -97,11 +98,14 @@ class PersistClient:
         start_method: how that process is begun: "spawn" (a fresh interpreter), "forkserver" or "fork".
         drain_after_exit: that process goes on when this one is killed, or ends without ``stop()``, until the cache is
             empty. The next client on the cache takes over from it.
+        dead_letters_max: how many messages that the broker refused are kept; the oldest beyond it are removed when
+            another one comes. None: all.
         paho_kwargs: for ``paho.mqtt.client.Client``, e.g. ``protocol=MQTTv5``, ``transport="websockets"``.
 
     Attributes:
         mqtt_client: the paho client, for ``username_pw_set``, ``tls_set``, ``will_set``, ``subscribe``, ``on_message``
             and every callback of its own. Its connection is run by this object.
+        dead_letters: what the broker would not take (see DeadLetters): iterate over it, ``requeue``, ``export``.
         on_delivered: ``f(client, seq)``, the broker has acknowledged a message.
         on_dropped: ``f(client, seq, account, reason)``, it will not be delivered; account is "refused",
             "damaged", "expired" or "evicted".
@@ -144,6 +148,7 @@ class PersistClient:
         worker: str = "thread",
         start_method: str = "spawn",
         drain_after_exit: bool = False,
+        dead_letters_max: int | None = None,
         **paho_kwargs: Any,
     ) -> None:
         if not isinstance(client_id, str) or not client_id:
@@ -170,6 +175,8 @@ class PersistClient:
         self.on_connection_up: Callable[[PersistClient, bool], object] | None = None
         self.on_connection_down: Callable[[PersistClient, str], object] | None = None
 
+        self._stores: list[OpenStore] = []
+        self.dead_letters = DeadLetters(self._stores, self.publish, dead_letters_max)
         self._sync = durability == "sync"
         self._outcomes = Outcomes(self)
         engine_options: dict[str, Any] = {
@@ -201,7 +208,6 @@ class PersistClient:
             check_portable("the arguments of PersistClient", settings)
         transport = PahoTransport(client_id, connect_timeout_ms, **paho_kwargs) if is_here else None
         self._cache_lock = CacheLock(cache_path)
-        self._stores: list[OpenStore] = []
         try:
             self._stores.append(open_store(cache_path, cache_type, for_worker=not is_here))
             ahead = ahead_store(cache_path, drain, worker, self._stores[0].cache_type)

@@ -55,6 +55,8 @@ class Outcomes(Listener):
         is_known = account in self._told and account in ("evicted", "expired")
         self._told.add(account)
         logger.log(logging.DEBUG if is_known else logging.WARNING, "message %d was %s: %s", seq, account, words)
+        if account == "refused":
+            self._client.dead_letters.trim()
         self.loops.settle(seq, MessageDropped(seq, account, words))
         self._call(self._client.on_dropped, seq, account, words)
 

@@ -1,0 +1,166 @@
+"""What the broker would not take, for the application: to look at, to send again, to hand on, to remove."""
+
+import base64
+import json
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from persistmq_core import parked
+from persistmq_core.contracts import Store
+from persistmq_core.limits import AHEAD_SEQ, CLOCK_VALID_MS
+from persistmq_core.reasons import reason_words
+from persistmq_core.segment import quarantine
+
+from .info import PublishInfo
+
+logger = logging.getLogger("persistmq")
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """One message, and why it is here."""
+
+    seq: int
+    """Its number, as its PublishInfo had it."""
+    topic: str
+    payload: bytes = field(repr=False)
+    qos: int
+    retain: bool
+    accepted: float | None
+    """When ``publish()`` took it, Unix time in seconds; None where no clock was valid."""
+    reason_code: int
+    """Of MQTT 5 (section 2.4); below 0x80 one of PersistMQ's own: 1 it made the broker end the connection again and
+    again, 2 too large for the broker, 3 or 4 a QoS or a retained message that the broker does not take."""
+    name: str = field(repr=False)
+    """Of its file in the cache."""
+    goes_ahead: bool = field(repr=False, default=False)
+    """It was in the lane that goes ahead."""
+
+    @property
+    def reason(self) -> str:
+        """The reason code in words."""
+        return reason_words(self.reason_code)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: the payload as text if it is UTF-8, else as base64."""
+        found: dict[str, Any] = {
+            "seq": self.seq,
+            "topic": self.topic,
+            "qos": self.qos,
+            "retain": self.retain,
+            "accepted": self.accepted,
+            "reason_code": self.reason_code,
+            "reason": self.reason,
+        }
+        try:
+            found["payload"] = self.payload.decode()
+        except UnicodeDecodeError:
+            found["payload_base64"] = base64.b64encode(self.payload).decode()
+        return found
+
+
+class DeadLetters:
+    """``client.dead_letters``: iterate over it, oldest first in each lane. For any thread; files are read as you go.
+
+    ``letters_max``: beyond it the oldest are removed when another one comes; None: none is.
+    """
+
+    def __init__(self, stores: Sequence[Store], publish: Callable[..., PublishInfo], letters_max: int | None) -> None:
+        if letters_max is not None and letters_max < 1:
+            raise ValueError(f"dead_letters_max must be 1 at least, or None for no bound, not {letters_max!r}")
+        self._stores = stores
+        self._publish = publish
+        self._letters_max = letters_max
+
+    def __len__(self) -> int:
+        return sum(len(parked.letters(store)) for store in self._stores)
+
+    def __iter__(self) -> Iterator[DeadLetter]:
+        for index, store in enumerate(self._stores):
+            for letter in parked.letters(store):
+                found = self._read(store, letter, index > 0)
+                if found is not None:
+                    yield found
+
+    def counts(self) -> dict[str, int]:
+        """How many there are for each reason (in words)."""
+        return dict(Counter(reason_words(letter.reason_code) for _, letter in self._all()))
+
+    def requeue(self, letter: DeadLetter) -> PublishInfo:
+        """Publish it again, as a new message, and then remove the letter.
+
+        If the power fails between the two it is both sent and still here. Raises what ``publish`` raises, KeyError if
+        the letter is gone: somebody has requeued or removed it.
+        """
+        store = self._store_of(letter)
+        info = self._publish(letter.topic, letter.payload, letter.qos, letter.retain, priority=letter.goes_ahead)
+        info.wait_for_stored()
+        store.remove(letter.name)
+        return info
+
+    def remove(self, letter: DeadLetter) -> None:
+        """Give it up. Raises KeyError if it is gone, OSError."""
+        self._store_of(letter).remove(letter.name)
+
+    def export(self, path: str | os.PathLike[str]) -> int:
+        """Write them all to a new file, one JSON object a line (see ``DeadLetter.as_dict``); how many these were.
+
+        They stay in the cache. Raises FileExistsError if the file is there, OSError.
+        """
+        count = 0
+        with open(path, "x", encoding="utf-8") as file:
+            for letter in self:
+                file.write(json.dumps(letter.as_dict(), ensure_ascii=False) + "\n")
+                count += 1
+            file.flush()
+            os.fsync(file.fileno())
+        return count
+
+    def trim(self) -> None:
+        """Another one has come. By the client's thread."""
+        if self._letters_max is None:
+            return
+        for store in self._stores:
+            try:
+                count = parked.trim(store, self._letters_max)
+            except OSError as failure:
+                logger.warning("dead letters cannot be removed: %s", failure)
+                continue
+            if count:
+                logger.warning("more than %d dead letters: the oldest %d were removed", self._letters_max, count)
+
+    def _all(self) -> Iterator[tuple[Store, parked.Letter]]:
+        for store in self._stores:
+            for letter in parked.letters(store):
+                yield store, letter
+
+    def _store_of(self, letter: DeadLetter) -> Store:
+        for store, found in self._all():
+            if found.name == letter.name and (store is not self._stores[0]) == letter.goes_ahead:
+                return store
+        raise KeyError(letter.name)
+
+    def _read(self, store: Store, letter: parked.Letter, goes_ahead: bool) -> DeadLetter | None:
+        try:
+            record = parked.read(store, letter)
+            if record is None:
+                logger.error("%s is damaged: moved to quarantine/", letter.name)
+                quarantine(store, letter.name)
+                return None
+        except FileNotFoundError:
+            return None  # requeued or removed meanwhile
+        return DeadLetter(
+            letter.seq + (AHEAD_SEQ if goes_ahead else 0),
+            bytes(record.topic).decode(),
+            bytes(record.payload),
+            record.qos,
+            record.retain,
+            record.accepted_ms / 1000 if record.accepted_ms >= CLOCK_VALID_MS else None,
+            letter.reason_code,
+            letter.name,
+            goes_ahead,
+        )
