@@ -9,7 +9,7 @@ from struct import pack_into, unpack_from
 
 from .contracts import Store
 from .errors import FormatError
-from .limits import DISK_VERSION, SEQ_FIRST, WINDOW_MAX, const
+from .limits import DISK_VERSION, SEQ_FIRST, UNTOLD_KEPT_MAX, WINDOW_MAX, const
 
 NAMES = ("checkpoint.0", "checkpoint.1")
 
@@ -19,12 +19,17 @@ _NUMBERS = "<QQQQQQQQ"  # cursor, sent bound, then the accounts
 _NUMBERS_AT = const(24)
 SENT_BOUND_AT = const(32)
 _PLACES_AT = const(88)
-_EVICTED = "<QQQ"  # behind the places, if there is such a range
+# Behind the places: identity, if the flag says so, then the range that was evicted, if there is one.
+_IDENTITY_HEAD_BYTES = const(6)  # the first two: how many ranges
+_IDENTITY_RANGE_BYTES = const(24)
+_IDENTITY_BYTES_MAX = _IDENTITY_HEAD_BYTES + _IDENTITY_RANGE_BYTES * UNTOLD_KEPT_MAX
+_EVICTED = "<QQQ"
 _EVICTED_BYTES = const(24)
 _MAGIC = b"PMQC"
 # Flags.
 _SESSION_KNOWN = const(1)
 _HAS_AHEAD = const(2)
+_IDENTITY = const(8)
 
 # Two bits for each place of the window.
 PLACE_WAITING = const(0)
@@ -55,6 +60,7 @@ class Checkpoint:
         self.evicted_first = 0
         self.evicted_end = 0
         self.evicted_skipped = 0
+        self.identity = b""  # as ``Identity`` encodes it; empty while messages go without
         self.places = bytearray(span)
         self.touched = span  # places from here on are PLACE_WAITING
         self._content = bytearray()  # what encode() made last
@@ -69,7 +75,8 @@ class Checkpoint:
     def encode(self) -> bytearray:
         """Its bytes, valid until the next call."""
         span = len(self.places)
-        evicted_at = _PLACES_AT + (span + 3) // 4
+        identity_at = _PLACES_AT + (span + 3) // 4
+        evicted_at = identity_at + len(self.identity)
         has_evicted = self.evicted_end > self.cursor
         content_bytes = evicted_at + (_EVICTED_BYTES if has_evicted else 0) + 4
         out = self._content
@@ -84,7 +91,9 @@ class Checkpoint:
             0,
             _MAGIC,
             DISK_VERSION,
-            (_SESSION_KNOWN if self.session_known else 0) | (_HAS_AHEAD if self.has_ahead else 0),
+            (_SESSION_KNOWN if self.session_known else 0)
+            | (_HAS_AHEAD if self.has_ahead else 0)
+            | (_IDENTITY if self.identity else 0),
             span,
             self.generation & 0xFFFFFFFF,
             self.cache_id,
@@ -112,6 +121,8 @@ class Checkpoint:
             place = places[index]
             if place:
                 out[_PLACES_AT + (index >> 2)] |= place << ((index & 3) << 1)
+        if self.identity:
+            out[identity_at:evicted_at] = self.identity
         if has_evicted:
             pack_into(_EVICTED, out, evicted_at, self.evicted_first, self.evicted_end, self.evicted_skipped)
         pack_into("<I", out, len(out) - 4, crc32(self._checked))
@@ -127,13 +138,17 @@ def decode(content: "bytes | bytearray") -> "Checkpoint | None":
         return None
     if version > DISK_VERSION:
         raise FormatError("the checkpoint has disk version %d; this program reads up to %d" % (version, DISK_VERSION))
-    evicted_at = _PLACES_AT + (span + 3) // 4
+    identity_at = evicted_at = _PLACES_AT + (span + 3) // 4
+    if flags & _IDENTITY and identity_at + _IDENTITY_HEAD_BYTES <= len(content):
+        ranges = content[identity_at] | content[identity_at + 1] << 8
+        evicted_at += _IDENTITY_HEAD_BYTES + _IDENTITY_RANGE_BYTES * ranges
     if not 0 < span <= WINDOW_MAX or len(content) - evicted_at - 4 not in (0, _EVICTED_BYTES):
         return None
     state = Checkpoint(cache_id, span)
     state.generation = generation
     state.session_known = flags & _SESSION_KNOWN != 0
     state.has_ahead = flags & _HAS_AHEAD != 0
+    state.identity = bytes(content[identity_at:evicted_at])
     state.session_marker = marker
     state.repeated = repeated
     (
@@ -165,7 +180,7 @@ def load(store: Store) -> "tuple[Checkpoint | None, bool]":
             size = store.size(name)
         except OSError:
             continue  # never written, or beyond reach
-        content = bytearray(min(size, _PLACES_AT + WINDOW_MAX // 4 + _EVICTED_BYTES + 4))
+        content = bytearray(min(size, _PLACES_AT + WINDOW_MAX // 4 + _IDENTITY_BYTES_MAX + _EVICTED_BYTES + 4))
         try:
             count = store.read(name, 0, memoryview(content))
         except OSError:

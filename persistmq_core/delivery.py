@@ -41,6 +41,7 @@ from .window import (
 TYPE_CHECKING = False  # no module "typing" on a board
 if TYPE_CHECKING:
     from .eviction import Eviction
+    from .identity import Identity
     from .pace import Pace
     from .recovery import Recovered
     from .spill_store import SpillStore
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 _EXPIRED_MAX = const(1000)  # at once: then something else may have its turn
 _NEGATIVE = const(0x80)  # 5.0, 2.4: reason codes from here on are failures
 _EXPIRY_BYTES = const(5)
+_PROPERTIES_LENGTH_BYTES = const(3)  # in four bytes instead of one
 # Beside topic, payload and expiry; the fixed header has at most five bytes.
 _PUBLISH_BYTES_MAX = PUBLISH_OVERHEAD_BYTES - _EXPIRY_BYTES + 5
 _PUBREL_IS_DUE = (RELEASED, ORPHAN)
@@ -82,6 +84,7 @@ class Delivery:
         self.spill_store: "SpillStore | None" = None
         self.strays = 0  # acknowledgements that meant nothing
         self.unsaved = False  # something was settled since the last checkpoint
+        self.identity: Identity | None = None  # which messages carry, if they do
         self.reader = JournalReader(store, found.checkpoint.cache_id, read_bytes)
         self._fetcher = JournalReader(store, found.checkpoint.cache_id, read_bytes)  # away from the walk
         self._fetched_seq = 0
@@ -279,13 +282,16 @@ class Delivery:
     def _delivered(self, seq: int) -> None:
         self.checkpoint.delivered += 1
         self.unsaved = True
+        if self.identity is not None:
+            self.identity.delivered(seq)
         self._listener.delivered(seq)
 
     # --- storage ---
 
     def must_save(self) -> bool:
         """Something waits for a checkpoint: a PUBREL, a dead letter, what expired, or numbers beyond the bound."""
-        return bool(self._received or self._refused or self._expired or self._bound_reached)
+        is_new = self.identity is not None and self.identity.is_new
+        return bool(self._received or self._refused or self._expired or self._bound_reached or is_new)
 
     def save(self) -> None:
         """Park what was refused, then make cursor, window and accounts durable. Raises OSError."""
@@ -299,8 +305,12 @@ class Delivery:
         if self._connected:
             state.sent_bound = max(state.sent_bound, state.cursor + self.ahead_windows * self.window.span)
         state.touched = self.window.store(state.places)
+        if self.identity is not None:
+            state.identity = self.identity.encode()
         checkpoints.save(self._store, state)
         state.older_cursor = 0
+        if self.identity is not None:
+            self.identity.is_new = False
         self._durable_cursor = state.cursor
         self._sent_bound = state.sent_bound
         self._bound_reached = False
@@ -352,6 +362,7 @@ class Delivery:
                 self.checkpoint.damaged += 1
                 self._listener.dropped(seq, "damaged", reason)
             self._refused.pop(0)
+            self._never(seq, seq + 1)
             self.window.move(seq, SETTLE)
             self.window.advance()
             self.unsaved = True
@@ -440,6 +451,7 @@ class Delivery:
         unreleased = window.unreleased()
         unreleased_max = min(self.limit_qos2, in_flight_max)
         expires_s = 0
+        properties = b""
         pace = self.pace
         if pace is not None:
             pace.holds = False
@@ -459,6 +471,7 @@ class Delivery:
                     break
                 if seq < self.checkpoint.evicted_end and self._eviction().covers(seq):
                     self._next = self._eviction().passes(seq)
+                    self._never(seq, min(self._next, self.checkpoint.evicted_end))
                     self.unsaved = True
                     continue
                 reader = self.reader
@@ -494,6 +507,9 @@ class Delivery:
                 payload = record.payload
                 retain = record.retain
                 body_bytes = len(topic) + len(payload) + (_EXPIRY_BYTES if expires_s else 0)
+                if mqtt5 and self.identity is not None:
+                    properties = self.identity.properties(seq, qos > 0 and seq >= self._dup_end)
+                    body_bytes += len(properties) + _PROPERTIES_LENGTH_BYTES
                 if qos > qos_max or body_bytes > body_bytes_max or (retain and not transport.retain_available):
                     self.refuse(seq, _cannot_send(record, transport))
                 else:
@@ -509,7 +525,8 @@ class Delivery:
                     dup = qos > 0 and seq < self._dup_end
                     if pace is not None and seq < self.backlog_end:
                         pace.spend(now_ms, body_bytes)
-                    packets.publish(out, topic, payload, qos, retain, dup, id_first + seq % id_span, mqtt5, expires_s)
+                    identifier = id_first + seq % id_span
+                    packets.publish(out, topic, payload, qos, retain, dup, identifier, mqtt5, expires_s, properties)
             elif state in _PUBREL_IS_DUE:
                 if self.under_way() - window.count(RELEASED) >= in_flight_max:
                     break
@@ -523,7 +540,13 @@ class Delivery:
         self.window.advance()
         self._next = seq + 1
         self.checkpoint.expired += 1
+        self._never(seq, seq + 1)
         self._expired.append(seq)
+
+    def _never(self, first: int, end: int) -> None:
+        """Receivers are to know that these do not come."""
+        if self.identity is not None:
+            self.identity.never(first, end)
 
     def _settle_gap(self, seq: int) -> None:
         """Numbers from ``seq`` on have no record: lost ones, then skipped ones. As many as the window has room for."""
@@ -545,6 +568,7 @@ class Delivery:
             for place in range(seq, seq + lost):
                 self._listener.dropped(place, "damaged", 0)
             state.skipped += skipped
+            self._never(seq, gap_end)
             self._next = gap_end
             self.unsaved = True
             return
@@ -559,6 +583,7 @@ class Delivery:
                     state.skipped += 1
                 # The broker may hold the identifier of what is lost; PUBREL makes it forget (law 4). The walk sends it.
                 window.move(place, ABANDON if place < self._dup_end else SETTLE)
+                self._never(place, place + 1)
                 self.unsaved = True
             place += 1
         if window.advance() and self._next < window.cursor:

@@ -85,6 +85,7 @@ class Engine:
         lanes: "Lanes | None" = None,
         pace: "Pace | None" = None,
         spill_after_ms: int = 0,
+        identity: str = "",
     ) -> None:
         """``session_marker``: a number that changes when the MQTT session is another one (CRC-32 of the client id).
 
@@ -95,6 +96,7 @@ class Engine:
         This engine only delivers: ``journal.follow`` tells it of more. Nothing may be appended while it is made.
         ``lanes``: a second lane, which goes ahead of this one. ``pace``: of the backlog.
         ``spill_after_ms``: ``store`` is a SpillStore, see Spill; 0: it is not.
+        ``identity``: the MQTT client identifier, if messages are to carry it with epoch and number (MQTT 5 only).
         """
         _check("window", window, 1, WINDOW_MAX)
         _check("window_qos2", window_qos2, 1, WINDOW_MAX)
@@ -144,6 +146,7 @@ class Engine:
                 followed,
                 id_first,
                 id_span,
+                identity,
             )
 
         self._lanes = lanes

@@ -31,6 +31,7 @@ class Lane:
         followed: "tuple[int, int, int] | None",
         id_first: int,
         id_span: int,
+        identity: str = "",
     ) -> None:
         from .recovery import recover  # noqa: PLC0415 - needed once: a board's port lets go of it
 
@@ -51,6 +52,12 @@ class Lane:
             store, self.journal, found, listener, window, window_qos2, read_bytes, send_bytes, id_first, id_span
         )
         self.delivery.ahead_windows = ahead_windows
+        if identity:
+            from .identity import Identity  # noqa: PLC0415 - only where it is wanted, as Room
+
+            self.delivery.identity = Identity(identity, found, random)
+        else:
+            found.checkpoint.identity = b""
 
     def held_bytes(self) -> int:
         """Bytes of the journal's files."""

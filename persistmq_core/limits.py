@@ -51,6 +51,10 @@ SPILL_NUMBERS = const(30000)  # used up by one write of the checkpoint; identifi
 READ_BYTES = const(1 << 16)  # one read of the journal; 64 KiB keeps a 100 B message below 0.1 syscalls
 SEND_BYTES = const(1 << 16)  # one send: about what a socket buffer takes at once
 
+# --- end-to-end identity ---
+UNTOLD_KEPT_MAX = const(64)  # ranges of given up numbers in the checkpoint: 1.5 KB of it
+UNTOLD_TOLD_MAX = const(64)  # numbers in one message, two for each range: some 500 bytes
+
 # --- time, milliseconds ---
 ACK_TIMEOUT_MS = const(30000)  # three lost keep-alives at cellular latency would be longer still
 CONNECT_TIMEOUT_MS = const(30000)  # TCP, TLS and CONNACK together, on a 2G link

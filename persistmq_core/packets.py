@@ -49,14 +49,22 @@ def publish(
     identifier: int,
     mqtt5: bool,
     expires_s: int = 0,
+    properties: bytes = b"",
 ) -> None:
-    """Append one PUBLISH (3.3) to ``out``. ``expires_s``: in MQTT 5 the broker drops it after that (3.3.2.3.3)."""
+    """Append one PUBLISH (3.3) to ``out``. ``expires_s``: in MQTT 5 the broker drops it after that (3.3.2.3.3).
+
+    ``properties``: others of MQTT 5, encoded.
+    """
     topic_bytes = len(topic)
     length = 2 + topic_bytes + len(payload)
     if qos:
         length += 2
     if mqtt5:
-        length += 6 if expires_s else 1
+        if properties:
+            properties = _with_length(properties, expires_s)
+            length += len(properties)
+        else:
+            length += 6 if expires_s else 1
     first = PUBLISH | (_DUP if dup else 0) | qos << 1 | (_RETAIN if retain else 0)
     out.append(first)  # byte by byte: that is as fast as to pack them, and a board needs no memory for it
     if length < 128:
@@ -70,11 +78,19 @@ def publish(
         out.append(identifier >> 8)
         out.append(identifier & 255)
     if mqtt5:
-        if expires_s:
+        if properties:
+            out += properties
+        elif expires_s:
             out += pack(">BBI", 5, _MESSAGE_EXPIRY, expires_s)
         else:
             out.append(0)  # 3.3.2.3: no properties
     out += payload
+
+
+def _with_length(properties: bytes, expires_s: int) -> bytes:
+    if expires_s:
+        properties = pack(">BI", _MESSAGE_EXPIRY, expires_s) + properties
+    return remaining_length(len(properties)) + properties
 
 
 def pubrel(out: bytearray, identifier: int) -> None:

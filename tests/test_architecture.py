@@ -32,6 +32,7 @@ RANKS = {
     "recovery": 4,
     "window": 4,
     "eviction": 5,
+    "identity": 5,
     "reasons": 5,
     "spool": 5,
     "spill_store": 5,

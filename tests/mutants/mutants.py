@@ -104,8 +104,8 @@ MUTANTS = (
            "_FROM_PLACE = bytes((WAITING, DONE, WAITING, ORPHAN))", "crash",
            "A restart reads which PUBRECs came, and publishes again."),
     # 4. The packet identifier is a function of the sequence number; no number is given twice.
-    Mutant("identifier-short", 4, "delivery.py", "dup, id_first + seq % id_span, mqtt5",
-           "dup, id_first + seq % 50, mqtt5", "", "Identifiers are used again after 50 messages."),
+    Mutant("identifier-short", 4, "delivery.py", "                    identifier = id_first + seq % id_span\n",
+           "                    identifier = id_first + seq % 50\n", "", "Identifiers are used again after 50 messages."),
     Mutant("lanes-meet", 4, "engine.py", "listener, PACKET_ID_AHEAD, PACKET", "listener, 1, PACKET", "lanes",
            "Both lanes have the same identifiers."),
     Mutant("bound-ignored", 4, "delivery.py", "                if seq >= self._sent_bound:\n",
@@ -175,4 +175,15 @@ MUTANTS = (
            "unreleased_max = in_flight_max", "kinds", "More QoS 2 messages are unreleased than Mosquitto bears."),
     Mutant("session-believed", 9, "engine.py", "        if known and transport.session_present:\n",
            "        if known:\n", "broker", "That the broker lost the session is not noticed."),
+    # 10. A receiver knows a message by its number, and what was given up is not missed.
+    Mutant("given-up-forgotten", 10, "identity.py", "        kept = self._ranges[-UNTOLD_KEPT_MAX:]\n",
+           "        kept: list[list[int]] = []\n", "identity expiry crash link",
+           "Which numbers were given up is not in the checkpoint."),
+    Mutant("told-too-soon", 10, "identity.py", "            if counts and not teller:\n",
+           "            if not teller:\n", "identity refuse crash link",
+           "A repeated message counts as one that told, although the broker holds what it said the first time."),
+    Mutant("teller-given-up", 10, "identity.py",
+           "                each[2] = 0  # what was to tell of it does not come\n", "                pass\n",
+           "identity refuse crash link broker",
+           "What a message was to tell is never told when that is given up itself."),
 )  # fmt: skip

@@ -83,3 +83,9 @@ class SimulationTest(unittest.TestCase):
 
     def test_no_law_is_broken_by_damage(self):
         self.assertGreater(self.programs("damage crash link"), 2 * PROGRAMS)
+
+    def test_no_law_is_broken_where_messages_carry_identity(self):
+        self.assertGreater(self.programs("identity expiry crash disk link broker full"), 2 * PROGRAMS)
+
+    def test_no_law_is_broken_where_messages_of_two_lanes_carry_identity_and_some_are_refused(self):
+        self.assertGreater(self.programs("identity lanes refuse crash link"), 2 * PROGRAMS)

@@ -14,8 +14,11 @@ _DISK_FAULTS = (("append", ENOSPC, 0), ("append", ENOSPC, 17), ("sync", EIO, 0),
                 ("replace", EIO, 9), ("remove", EIO, 0), ("read", EIO, 0), ("move", EIO, 0))  # fmt: skip
 # Reason codes of MQTT 5: some are for the message, two ask to be left alone for a while.
 _REFUSALS = (0x80, 0x83, 0x87, 0x90, 0x97, 0x91, 0x99)
-FAULTS = ("crash", "disk", "link", "broker", "kinds", "full", "expiry", "lanes", "refuse", "poison", "damage", "spill")
-IN_SETTINGS = ("kinds", "full", "expiry", "lanes", "spill")  # that are no actions
+FAULTS = (
+    "crash", "disk", "link", "broker", "kinds", "full", "expiry", "lanes", "identity", "refuse", "poison", "damage",
+    "spill",
+)  # fmt: skip
+IN_SETTINGS = ("kinds", "full", "expiry", "lanes", "spill", "identity")  # that are no actions
 
 
 def draw_settings(rng: Rng, faults: "list[str]") -> "dict[str, object]":
@@ -52,6 +55,9 @@ def draw_settings(rng: Rng, faults: "list[str]") -> "dict[str, object]":
     if "lanes" in faults:
         settings["drain"] = rng.pick(("in_order", "live_first", "interleaved"))
         settings["window_qos2"] = max(2, settings["window_qos2"])  # each lane has half of it
+    if "identity" in faults:
+        settings["protocol"] = 5
+        settings["identity"] = True
     if "full" in faults:
         settings["cache_messages_max"] = rng.pick((0, 4, 10, 40))
         settings["cache_bytes_max"] = rng.pick((0, 4096, 6000))

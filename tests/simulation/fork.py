@@ -47,6 +47,7 @@ def copy_broker(broker: ModelBroker) -> ModelBroker:
     for name in _BROKER_KIND:
         setattr(other, name, getattr(broker, name))
     other.deliveries = list(broker.deliveries)
+    other.heard = list(broker.heard)
     other.violations = list(broker.violations)
     other.resent_after_pubrel = list(broker.resent_after_pubrel)
     other.lost = list(broker.lost)
@@ -63,6 +64,7 @@ def _copy_session(session: Session) -> Session:
     other.unreleased = dict(session.unreleased)
     other.released = dict(session.released)
     other.unconfirmed = dict(session.unconfirmed)
+    other.said = dict(session.said)
     other.durable_pubrecs = set(session.durable_pubrecs)
     return other
 
@@ -88,6 +90,7 @@ def key(scene: "object") -> "tuple":
             tuple(sorted(session.unreleased.items())),
             tuple(sorted(session.released.items())),
             tuple(sorted(session.unconfirmed.items())),
+            tuple(sorted(session.said.items())),
         )
         for client_id, session in sorted(broker._sessions.items())
     ]
@@ -102,6 +105,7 @@ def key(scene: "object") -> "tuple":
         tuple([(name, bytes(scene.disk.content(name))) for name in scene.disk.names("")]),
         tuple(sessions),
         tuple(broker.deliveries),
+        tuple(broker.heard),
         tuple(broker.forgotten),
         len(broker.violations),
         str(broker._rules),

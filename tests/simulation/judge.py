@@ -13,6 +13,8 @@ def judge(world: "object") -> None:
     _nothing_comes_twice(world, counts)
     _accounts(world, counts, parked)
     _nothing_unread_is_deleted(world)
+    if world.laws.identities is not None:
+        world.laws.identities.judge(world)
 
 
 def may_repeat(world: "object") -> bool:

@@ -47,6 +47,7 @@ class Laws:
         self._durable = set()  # payloads that were seen on storage, synced
         self._told = {}  # sequence number -> account, as the listener heard it since the start
         self._segments = {"": [], AHEAD: []}  # (first number, name), of each lane
+        self.identities = None  # of messages, if they carry one
         self._slots = {}  # bytes of a checkpoint slot -> what they decode to
 
     def copy(self, disk: "object", broker: "object") -> "Laws":
@@ -61,6 +62,7 @@ class Laws:
         other.times_sent = dict(self.times_sent)
         other._seq_of = dict(self._seq_of)
         other._on_wire = dict(self._on_wire)
+        other.identities = self.identities and self.identities.copy()
         return other
 
     def key(self) -> "tuple":
@@ -70,6 +72,7 @@ class Laws:
             self.header_damaged,
             tuple(sorted(self._seq_of.items())),
             tuple(sorted(self._on_wire.items())),
+            self.identities and self.identities.key(),
             tuple(sorted([(payload, min(count, 2)) for payload, count in self.times_sent.items()])),
         )
 
@@ -87,6 +90,9 @@ class Laws:
             if seq is None:
                 raise LawBroken("6: bytes on the wire that nobody published: %r" % payload)
             self._law_1(payload, seq)
+            if self.identities is not None and mqtt5:
+                _, body, end = packets.split(packet, 0)
+                self.identities.on_wire(packet[0], packet[body:end], payload, seq % AHEAD_SEQ)
             if packet[0] & 6:
                 self._law_4(seq, identifier, payload)
         elif packet[0] == packets.PUBREL:
@@ -159,6 +165,11 @@ class Laws:
             if state is not None and (best is None or state.generation > best.generation):
                 best = state
         return best
+
+    def slot_is_torn(self) -> bool:
+        """A start finds a checkpoint slot that does not read."""
+        slots = [self.disk.content(lane + name) for name in checkpoints.NAMES for lane in LANES]
+        return any(slot is not None and checkpoints.decode(bytes(slot)) is None for slot in slots)
 
     # --- as things happen ---
 

@@ -86,6 +86,19 @@ SCENARIOS = {
         {"protocol": 5},
         [("refuse", 1, 0x87, None), ("publish", "write", ((2, False, 0), (2, False, 0), (1, False, 0))), _SOON],
     ),
+    # The same, and receivers are told: of the second by the fourth, and of one that a failed write leaves out.
+    "told": (
+        {"protocol": 5, "identity": True},
+        [
+            ("refuse", 1, 0x87, None),
+            ("publish", "write", ((2, False, 0), (2, False, 0), (1, False, 0))),
+            _SOON,
+            ("disk", "sync", EIO, 0, 1),
+            ("publish", "write", _ONE),
+            ("publish", "write", _ONE),
+            _SOON,
+        ],
+    ),
     # A backlog, and a restart in order.
     "backlog": (
         {"window": 2},

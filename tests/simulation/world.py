@@ -12,10 +12,12 @@ from tests.support.model_broker import ModelBroker
 from tests.support.rng import Rng
 
 from .disk import Disk
+from .identities import Identities
 from .laws import AHEAD, LawBroken, Laws
 from .prefixed import Prefixed
 
 _UNIX_MS = 1_700_000_000_000
+_TELLERS_MAX = 30
 _DRAIN_MS_MAX = 4 * 3600 * 1000
 
 # What a world may be told to be; a program draws some of these.
@@ -42,6 +44,7 @@ SETTINGS = {
     "cache_messages_max": 0,
     "cache_bytes_max": 0,
     "drain": "",  # with a second lane: how a backlog is sent
+    "identity": False,  # messages carry it, and a receiver says what it misses
     "evicts": False,  # the oldest messages when the cache is full, instead of refusing new ones
     "spill_bytes": 0,  # durability "spill"
     "spill_after_ms": 500,
@@ -105,6 +108,8 @@ class World:
             self.broker.loses_above_max = True
         self.laws = Laws(self.disk, self.broker)
         self.laws.may_spill = self.settings["spill_bytes"] > 0
+        if self.settings["identity"] and self.settings["protocol"] == 5:
+            self.laws.identities = Identities()
         self.messages = []
         self.sure = set()  # numbers of messages whose publish() returned: they must arrive
         self.promised = set()  # of these, with durability "spill": the client said that they are stored
@@ -147,6 +152,7 @@ class World:
         transport.tick(self.now_ms)
         self.transport = transport
         self.laws.restarted()
+        in_doubt = self.read_faults > 0 or self.laws.slot_is_torn()
         reads = {}
         self.disk.reads = reads
         spill_bytes = chosen["spill_bytes"]
@@ -172,12 +178,16 @@ class World:
                 clock=self,
                 lanes=Lanes(Prefixed(self.disk, AHEAD), chosen["drain"]) if chosen["drain"] else None,
                 spill_after_ms=chosen["spill_after_ms"] if spill_bytes else 0,
+                identity="me" if chosen["identity"] else "",
             )
         except (OSError, ValueError, TypeError, LookupError, ArithmeticError) as error:
             raise LawBroken("6: it does not start: %r" % error)  # noqa: B904 - MicroPython chains no exceptions
         finally:
             self.disk.reads = None
         self.laws.started(reads)
+        if in_doubt and self.laws.identities is not None:
+            for lane in self.engine.lanes:
+                self.laws.identities.started_in_doubt(lane.delivery.identity.epoch, lane.delivery.checkpoint.cursor)
         # Power may fail between the checkpoint and the telling.
         for index, lane in enumerate(self.engine.lanes):
             state = lane.delivery.checkpoint
@@ -387,7 +397,7 @@ class World:
         self.broker.heal()
         self.transport.thaw()
 
-    def drain(self) -> None:
+    def drain(self, tellers: int = 0) -> None:
         """Until all is delivered."""
         end_ms = self.now_ms + _DRAIN_MS_MAX
         while self.kept or self.staged:
@@ -399,6 +409,13 @@ class World:
             self.step(60000)
             if self.now_ms > end_ms:
                 raise LawBroken("drain: not delivered in time: %r" % self.engine.accounts())
+        if self.laws.identities is not None and tellers < _TELLERS_MAX and self.owes():
+            self.stage(1, False, 0)  # one more message, which tells what was given up before
+            self.drain(tellers + 1)
+
+    def owes(self) -> bool:
+        """Receivers are not told of all that was given up."""
+        return any(lane.delivery.identity.owes() for lane in self.engine.lanes)
 
     def forget_session(self) -> None:
         """The broker loses what it knows of the client.

@@ -144,6 +144,7 @@ class BrokerConnection:
         topic, payload, qos, retain, dup, identifier = wire.read_publish(first_byte, body, self.protocol)
         message = (topic, payload, qos, retain)
         broker = self.broker
+        said = wire.user_properties(first_byte, body) if self.protocol == 5 else ()
         broker.publishes += 1
         self._note(wire.PUBLISH, identifier, dup, topic)
         if broker.rule("drop", message) >= 0:
@@ -161,20 +162,20 @@ class BrokerConnection:
             return
         code = max(code, 0)
         if qos == 0 and code < 0x80:
-            broker.deliveries.append(message)
+            broker.deliver(message, said)
         elif qos == 1 or broker.qos2_answer == "puback":
             if code < 0x80 and not (qos == 1 and self._overflows(message)):
-                broker.deliveries.append(message)
+                broker.deliver(message, said)
                 self._session().unconfirmed[identifier] = message
             self._answer(wire.PUBACK, identifier, code, message)
         elif qos == 2:
             if code < 0x80:
-                self._store(identifier, message)
+                self._store(identifier, message, said)
             else:
                 self._session().unreleased.pop(identifier, None)  # 5.0, 4.3.3: this ends the exchange
             self._answer(wire.PUBREC, identifier, code, message)
 
-    def _store(self, identifier: int, message: tuple) -> None:
+    def _store(self, identifier: int, message: tuple, said: tuple) -> None:
         """Method A or B of 4.3.3: the identifier is kept until PUBREL, and what comes under it is not new."""
         broker = self.broker
         unreleased = self._session().unreleased
@@ -185,8 +186,9 @@ class BrokerConnection:
         if self._overflows(message):
             return
         unreleased[identifier] = message
+        self._session().said[identifier] = said
         if broker.deliver_at == "publish":
-            broker.deliveries.append(message)
+            broker.deliver(message, said)
 
     def _overflows(self, message: tuple) -> bool:
         """True if the message is lost because too many are unreleased already: Mosquitto does it to QoS 1 and 2."""
@@ -209,7 +211,7 @@ class BrokerConnection:
         else:
             session.released[identifier] = message
             if self.broker.deliver_at == "pubrel":
-                self.broker.deliveries.append(message)
+                self.broker.deliver(message, session.said.pop(identifier))
         # 5.0, 3.7.2.1: 0x92, packet identifier not found.
         self._answer(wire.PUBCOMP, identifier, 0x92 if message is None and self.protocol == 5 else 0, message)
 

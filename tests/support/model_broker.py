@@ -21,6 +21,7 @@ class Session:
         self.unreleased = {}  # identifier -> message of QoS 2 whose PUBREL has not come
         self.released = {}  # identifier -> the message whose PUBREL came last
         self.unconfirmed = {}  # identifier -> message of QoS 1 whose PUBACK the client may not have seen
+        self.said = {}  # identifier -> the user properties that an unreleased message came with
         self.durable_pubrecs = set()  # identifiers whose PUBREC the client has stored, as the test says
 
 
@@ -43,6 +44,7 @@ class ModelBroker:
         self.listening = True  # False: nobody answers on the port; connections that are up stay up
         # The book.
         self.deliveries = []  # messages a subscriber would have seen, in that order
+        self.heard = []  # of each delivery: (payload, its user properties)
         self.violations = []  # words
         self.unknown_pubrels = 0  # PUBREL for an identifier that is not unreleased: allowed after a lost PUBCOMP
         self.resent_after_pubrel = []  # messages that came again with DUP after their PUBREL: delivered twice
@@ -128,6 +130,11 @@ class ModelBroker:
                     self._rules.remove(rule)
             return rule[5]
         return -1
+
+    def deliver(self, message: tuple, said: tuple) -> None:
+        """A subscriber would see it now."""
+        self.deliveries.append(message)
+        self.heard.append((message[1], said))
 
     def enter(self, connection: BrokerConnection, client_id: str, clean: bool) -> bool:
         """Bind a connection to its session; True if there was one. The client's earlier connection ends (3.1.4)."""

@@ -67,6 +67,7 @@ RECEIVE_MAXIMUM = 0x21
 MAXIMUM_QOS = 0x24
 RETAIN_AVAILABLE = 0x25
 MAXIMUM_PACKET_SIZE = 0x27
+USER_PROPERTY = 0x26
 
 
 class Malformed(Exception):
@@ -152,7 +153,7 @@ class Reader:
         return text
 
     def properties(self) -> "dict[int, object]":
-        """MQTT 5 properties; of one that may come more than once the last."""
+        """MQTT 5 properties; of user properties all pairs, of any other that may come more than once the last."""
         end = self.variable() + self.at
         if end > len(self.body):
             raise Malformed("properties longer than their packet")
@@ -167,7 +168,7 @@ class Reader:
             elif size == "s":
                 found[key] = self.take(self.number(2))
             elif size == "p":
-                found[key] = (self.string(), self.string())
+                found[key] = found.get(key, ()) + ((self.string(), self.string()),)
             else:
                 found[key] = self.number(size)
         if self.at != end:
@@ -193,3 +194,11 @@ def read_publish(first_byte: int, body: bytes, protocol: int) -> "tuple[str, byt
     if protocol == 5:
         reader.properties()
     return topic, bytes(reader.take(reader.left())), qos, bool(first_byte & 1), dup, identifier
+
+
+def user_properties(first_byte: int, body: bytes) -> "tuple[tuple[str, str], ...]":
+    """Those of a PUBLISH of MQTT 5."""
+    reader = Reader(body)
+    reader.string()
+    reader.take(2 if first_byte & 6 else 0)
+    return reader.properties().get(USER_PROPERTY, ())

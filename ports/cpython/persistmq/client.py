@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 import paho.mqtt.client as paho
+from paho.mqtt.enums import MQTTProtocolVersion
 
 from persistmq_core.contracts import Transport
 from persistmq_core.engine import Engine
@@ -92,6 +93,8 @@ class PersistClient:
         backlog_share: the part of the window that the backlog may take while live messages go ahead.
         drain_messages_per_s, drain_bytes_per_s: how fast the backlog goes out, so that it leaves room on a slow link;
             bytes are those of topic and payload. None: as fast as it can.
+        identity: each message carries (client identifier, epoch, number), so that a receiver drops what comes twice and
+            knows what is missing: see ``persistmq.receiver``. Needs ``protocol=MQTTv5``.
         worker: what delivers. "thread": one of this process. "process": a process of its own, which goes on when this
             one hangs, and is begun again when it dies. ``mqtt_client`` is then for settings only: what has to do with
             incoming messages or callbacks of paho's raises RuntimeError.
@@ -145,6 +148,7 @@ class PersistClient:
         backlog_share: float = 0.5,
         drain_messages_per_s: float | None = None,
         drain_bytes_per_s: float | None = None,
+        identity: bool = False,
         worker: str = "thread",
         start_method: str = "spawn",
         drain_after_exit: bool = False,
@@ -193,6 +197,7 @@ class PersistClient:
             "cache_messages_max": _bound("cache_messages_max", cache_messages_max),
             "free_bytes_min": free_bytes_min,
             "pace": pace_of(drain_messages_per_s, drain_bytes_per_s),
+            "identity": client_id if identity else "",
         }
         settings = {
             "cache_path": os.path.abspath(cache_path),
@@ -204,6 +209,8 @@ class PersistClient:
         }
         is_here = worker == "thread"
         options = client_options(client_id, paho_kwargs)
+        if identity and options["protocol"] != MQTTProtocolVersion.MQTTv5:
+            raise ValueError("identity=True needs protocol=MQTTv5: it goes as a property, and MQTT 3.1.1 has none")
         if not is_here:
             check_portable("the arguments of PersistClient", settings)
         transport = PahoTransport(client_id, connect_timeout_ms, **paho_kwargs) if is_here else None

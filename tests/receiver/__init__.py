@@ -1,0 +1,1 @@
+"""What arrives at the far end, and what a receiver can say of it."""
