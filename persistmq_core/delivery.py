@@ -40,6 +40,7 @@ from .window import (
 
 TYPE_CHECKING = False  # no module "typing" on a board
 if TYPE_CHECKING:
+    from .clock_jumps import ClockJumps
     from .eviction import Eviction
     from .identity import Identity
     from .pace import Pace
@@ -89,6 +90,7 @@ class Delivery:
         self._fetcher = JournalReader(store, found.checkpoint.cache_id, read_bytes)  # away from the walk
         self._fetched_seq = 0
         self.pace: Pace | None = None  # of the backlog
+        self.jumps: ClockJumps | None = None  # of the clock, if messages expire
         self.backlog_end = 0  # numbers before it were there when the connection began
         self._connected = False
         self._store = store
@@ -486,6 +488,8 @@ class Delivery:
                     break
                 if record.expires_s:
                     age_ms = record.age_ms(now_ms, clock.unix_ms(), self._boot_ms, self._boot_seq)
+                    if self.jumps is not None and seq >= self._boot_seq:
+                        age_ms = max(0, age_ms - self.jumps.behind_ms(record.accepted_ms))
                     expires_s = (record.expires_s * 1000 - age_ms + 999) // 1000
                     if expires_s <= 0 and seq >= self._dup_end:  # what may be in flight is brought to its end
                         self._expire(seq)

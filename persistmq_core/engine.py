@@ -214,6 +214,9 @@ class Engine:
         if not self._has_begun:
             self._has_begun = True
             self.delivery.begin(now_ms)
+        for lane in self.lanes:
+            if lane.spool.has_expiring:
+                self._watch_clock(lane.delivery, now_ms)
         state = self._transport.state()
         if self._phase == _ONLINE:
             self._receive(now_ms)
@@ -238,6 +241,13 @@ class Engine:
         if self.spill is not None:
             more = self._spill_if_due(self.spill, now_ms) or more
         return 0 if more else self._next_due(now_ms)
+
+    def _watch_clock(self, delivery: "Delivery", now_ms: int) -> None:
+        if delivery.jumps is None:
+            from .clock_jumps import ClockJumps  # noqa: PLC0415 - only here: a board without expiry has no room for it
+
+            delivery.jumps = ClockJumps()
+        delivery.jumps.watch(now_ms, self._clock.unix_ms())
 
     def online(self) -> bool:
         """The broker can be talked to."""

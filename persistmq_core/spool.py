@@ -110,6 +110,7 @@ class Spool:
     def __init__(self, journal: Journal, cache_id: int) -> None:
         self.staged_bytes = 0  # about: a signal may come between
         self.room: Bounds | None = None
+        self.has_expiring = False  # a message was staged that may become too old
         self.first_seq = journal.end_seq  # of the first message that is staged, or of the next one
         self._journal = journal
         self._cache_id = cache_id
@@ -131,6 +132,8 @@ class Spool:
         ``expires_s``: it is not sent when it is so many seconds old; 0: never too old.
         """
         topic_bytes, payload_bytes = check_message(topic, payload, qos)
+        if expires_s:
+            self.has_expiring = True
         if self.room is not None:
             self.room.check(1, frame_bytes(topic_bytes, payload_bytes, expires_s))
         seq = self.first_seq + len(self._frames)
@@ -146,6 +149,8 @@ class Spool:
 
         Raises ValueError or TypeError for the first that cannot be, CacheFull: then none is kept.
         """
+        if expires_s:
+            self.has_expiring = True
         seq = first_seq = self.next_seq
         frames = []
         staged_bytes = 0

@@ -119,7 +119,7 @@ class Window:
         self.advance()
 
     def store(self, places: bytearray) -> int:
-        """Write the places as a checkpoint keeps them, into the same ``span`` bytes each time; how many were touched."""
+        """Write the places as a checkpoint keeps them, into the same ``span`` bytes each time; how many are touched."""
         states = self._states
         touched = self.end - self.cursor
         at = self.cursor % self.span

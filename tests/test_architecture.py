@@ -39,6 +39,7 @@ RANKS = {
     "delivery": 6,
     "lane": 7,
     "lanes": 8,
+    "clock_jumps": 1,
     "pace": 1,
     "parked": 5,
     "room": 8,

@@ -51,7 +51,7 @@ def draw_settings(rng: Rng, faults: "list[str]") -> "dict[str, object]":
                 settings["trust"] = False  # such a broker is not to be trusted with what it says it has lost
     if "expiry" in faults:
         settings["expires_s_max"] = rng.pick((1, 4, 20))
-        settings["clock"] = rng.pick(("valid", "none", "late"))
+        settings["clock"] = rng.pick(("valid", "none", "late", "set"))
     if "lanes" in faults:
         settings["drain"] = rng.pick(("in_order", "live_first", "interleaved"))
         settings["window_qos2"] = max(2, settings["window_qos2"])  # each lane has half of it

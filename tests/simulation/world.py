@@ -18,6 +18,7 @@ from .prefixed import Prefixed
 
 _UNIX_MS = 1_700_000_000_000
 _TELLERS_MAX = 30
+_SET_MS = 100_000_000
 _DRAIN_MS_MAX = 4 * 3600 * 1000
 
 # What a world may be told to be; a program draws some of these.
@@ -40,7 +41,7 @@ SETTINGS = {
     "denies_session": False,
     "loses_above_max": False,
     "expires_s_max": 0,  # of two in three messages; 0: they never expire
-    "clock": "valid",  # or "none", or "late": not before a minute has passed
+    "clock": "valid",  # or "none", "late": not before a minute has passed, "set": forward after 10 s
     "cache_messages_max": 0,
     "cache_bytes_max": 0,
     "drain": "",  # with a second lane: how a backlog is sent
@@ -224,6 +225,7 @@ class World:
         seq = self.accept(message)
         if seq == 0:
             return
+        message.life = self.starts
         self.messages.append(message)
         self.laws.staged(seq, message.payload)
         self.staged.append(number)
@@ -297,7 +299,9 @@ class World:
     def unix_ms(self) -> int:
         """The time of day, 0 if nobody has told the device."""
         clock = self.settings["clock"]
-        return 0 if clock == "none" or (clock == "late" and self.now_ms < 60000) else _UNIX_MS + self.now_ms
+        if clock == "none" or (clock == "late" and self.now_ms < 60000):
+            return 0
+        return _UNIX_MS + self.now_ms + (_SET_MS if clock == "set" and self.now_ms >= 10000 else 0)
 
     def message_of(self, seq: int) -> "Message | None":
         for message in reversed(self.messages):  # a number that was not stored may be another one's by now
@@ -308,6 +312,9 @@ class World:
     def expires(self, seq: int) -> None:
         """It was too old when its turn came."""
         message = self.message_of(seq)
+        if message is not None and self.settings["clock"] == "set" and message.life != self.starts:
+            self.expired.add(message.payload)  # nobody knows that its stamp is of another clock
+            return
         if message is None or not message.expires_s or self.now_ms - message.born_ms < message.expires_s * 1000:
             raise LawBroken("2: number %d has expired too early" % seq)
         self.expired.add(message.payload)
