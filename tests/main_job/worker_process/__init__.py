@@ -1,0 +1,1 @@
+"""worker="process": a process of its own delivers."""
