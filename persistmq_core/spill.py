@@ -44,6 +44,10 @@ class Spill:
             return 0
         return max(0, self._journal.end_seq - max(first_seq, self._delivery.cursor()))
 
+    def leaves(self) -> int:
+        """How often RAM was left. For any thread."""
+        return self._store.spills
+
     def is_over(self) -> bool:
         """Nothing is only in RAM."""
         return self._store.state == STORED
@@ -96,6 +100,7 @@ class Spill:
         except OSError:
             pass  # of what is to be written one part is not as new as it might be
         self._store.spill()
+        self._store.tidy()
 
     def due_ms(self, now_ms: int, waits_ms: int) -> int:
         """When ``step`` will have something to do, unless something happens; ``waits_ms`` as there, -1: for nothing."""
@@ -125,6 +130,7 @@ class Spill:
     def _left(self, now_ms: int) -> None:
         self._healthy_since = now_ms
         self._is_away = self.wanted = False
+        self._store.tidy()
         self._journal.limit(self._segment_bytes_max, False)
         if self._store.needs_checkpoint:
             self._delivery.unsaved = True

@@ -98,7 +98,7 @@ class SpillStore(Store):
         self._slots: dict[str, bytearray] = {}  # checkpoints that are only in RAM
         self._newest = ""  # of these
         self._growing = ""  # the file on storage that was appended to last: the rest of a group follows it there
-        self._witness = ""  # the same, removed: it goes when RAM is left
+        self._witness = ""  # the same, removed: ``tidy`` does it
 
     # --- what the engine decides, on its thread ---
 
@@ -139,6 +139,15 @@ class SpillStore(Store):
         """
         with self._lock:
             self._spill()
+
+    def tidy(self) -> None:
+        """After ``spill``: remove what was kept until then."""
+        if self._witness and self.state == STORED:
+            try:
+                self._store.remove(self._witness)
+            except OSError:
+                return  # the next time, or the next start does it
+            self._witness = ""
 
     # --- the contract ---
 
@@ -220,7 +229,8 @@ class SpillStore(Store):
                     return
                 if name == self._growing:
                     # Should both checkpoints be damaged, this is all that storage knows of the cache and its numbers.
-                    self._remove_witness()
+                    if self._witness:
+                        self._store.remove(self._witness)
                     self._witness = name
                     return
         self._store.remove(name)
@@ -295,15 +305,6 @@ class SpillStore(Store):
         self._growing = ""
         self._slots = {}
         self._newest = ""
-        try:
-            self._remove_witness()
-        except OSError:
-            pass  # the next time, or the next start does it
-
-    def _remove_witness(self) -> None:
-        if self._witness:
-            self._store.remove(self._witness)
-            self._witness = ""
 
     def _write(self, name: str, file: RamFile) -> None:
         if file.stored == file.bytes:

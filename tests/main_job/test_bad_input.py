@@ -42,7 +42,7 @@ BAD_SETTINGS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"client_id": "x" * 65536}, ValueError, "client_id has 65536 bytes, it must have 1 to 65535"),
     ({"cache_type": "ram"}, ValueError, "cache_type must be one of 'flat', 'sqlite' ("),
     ({"cache_type": None}, ValueError, "'pickle' and 'sq3'), not None"),
-    ({"durability": "never"}, ValueError, "durability must be one of 'sync', 'async', not 'never'"),
+    ({"durability": "never"}, ValueError, "durability must be one of 'sync', 'async', 'spill', not 'never'"),
     ({"on_session_lost": "cry"}, ValueError, "on_session_lost must be one of 'resend', 'trust', not 'cry'"),
     ({"bulk_msg_count": 5}, ValueError, "bulk_msg_count is 5"),
     ({"window": 0}, ValueError, "window must be a whole number from 1 to 15000, not 0"),
@@ -117,7 +117,7 @@ def test_a_payload_over_the_limit_of_mqtt_is_refused_with_the_limit(
         client.publish("topic", bytes(1001))
 
 
-@pytest.mark.parametrize("durability", ["sync", "async"])
+@pytest.mark.parametrize("durability", ["sync", "async", "spill"])
 def test_after_stop_nothing_is_accepted(make_client: Make, tmp_path: Path, durability: str) -> None:
     client = make_client(durability=durability)
     client.publish("a", "b")

@@ -34,7 +34,7 @@ def test_a_full_cache_refuses_and_takes_again_when_something_is_delivered(
     assert until(lambda: [arrival.payload for arrival in receiver.arrivals] == [b"0", b"1", b"2", b"3"])
 
 
-@pytest.mark.parametrize("durability", ["sync", "async"])
+@pytest.mark.parametrize("durability", ["sync", "async", "spill"])
 def test_block_waits_until_there_is_room(
     make_client: Make, broker: Mosquitto, receiver: Receiver, durability: str
 ) -> None:
@@ -75,7 +75,7 @@ def test_block_gives_up_after_its_time_and_when_the_client_is_stopped(make_clien
     assert len(outcome) == 1
 
 
-@pytest.mark.parametrize("durability", ["sync", "async"])
+@pytest.mark.parametrize("durability", ["sync", "async", "spill"])
 def test_drop_oldest_keeps_the_newest_through_an_outage(
     make_client: Make, broker: Mosquitto, receiver: Receiver, durability: str
 ) -> None:

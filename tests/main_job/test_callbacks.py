@@ -45,7 +45,7 @@ def test_the_callbacks_tell_of_connections_and_deliveries_in_order(make_client: 
     ]
 
 
-@pytest.mark.parametrize("durability", ["sync", "async"])
+@pytest.mark.parametrize("durability", ["sync", "async", "spill"])
 def test_a_message_may_be_answered_by_publish_inside_on_message(
     make_client: Make, broker: Mosquitto, receiver: Receiver, tmp_path: Path, durability: str
 ) -> None:

@@ -32,7 +32,7 @@ while True:
 BOTH_CACHE_TYPES = True
 
 
-@pytest.mark.parametrize("durability", ["sync", "async"])
+@pytest.mark.parametrize("durability", ["sync", "async", "spill"])
 def test_stop_in_a_signal_handler_ends_the_process_at_once(
     durability: str, cache_type: str, tmp_path: Path
 ) -> None:
@@ -51,7 +51,7 @@ def test_stop_in_a_signal_handler_ends_the_process_at_once(
 
 
 @pytest.mark.parametrize("call", ["append", "sync"])
-@pytest.mark.parametrize("durability", ["sync", "async"])
+@pytest.mark.parametrize("durability", ["sync", "async", "spill"])
 def test_an_exception_in_the_middle_of_a_write_costs_no_other_message(
     call: str, durability: str, make_client: Make, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,7 +64,7 @@ def test_an_exception_in_the_middle_of_a_write_costs_no_other_message(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(client._stores[0], call, interrupted)
-    if durability == "sync":
+    if durability != "async":
         with pytest.raises(KeyboardInterrupt):
             client.publish("t", "interrupted")
     else:

@@ -218,7 +218,9 @@ class InRamTest(SpillStoreCase):
         self.store.remove(OLD)
         self.assertEqual((written(self.disk), self.store.list("journal")), (before, [NEW]))
         self.disk.fail_next("remove", EIO, times=2)
+        self.store.tidy()
         self.store.spill()
+        self.store.tidy()
         self.assertEqual(sorted(self.disk.list("journal")), [OLD, NEW])
         self.assertEqual(self.store.list("journal"), [NEW])
         self.store.append(NEXT, b"next")
@@ -227,6 +229,7 @@ class InRamTest(SpillStoreCase):
         self.store.remove(NEXT)
         self.assertEqual((self.store.list("journal"), sorted(self.disk.list("journal"))), ([NEW], [NEW, NEXT]))
         self.store.spill()
+        self.store.tidy()
         self.assertEqual(self.disk.list("journal"), [NEW])
 
     def test_a_file_on_storage_that_is_moved_is_moved(self):

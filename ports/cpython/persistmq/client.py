@@ -21,6 +21,8 @@ from persistmq_core.limits import (
     RECONNECT_DELAY_MS_MAX,
     RECONNECT_DELAY_MS_MIN,
     SEGMENT_BYTES_MAX,
+    SPILL_AFTER_MS,
+    SPILL_BYTES,
     STORE_RETRY_MS,
     WINDOW_DEFAULT,
     WINDOW_QOS2_DEFAULT,
@@ -40,6 +42,7 @@ from .lock import CacheLock
 from .loops import LoopCalls, are_behind
 from .messages import Message, Payload, expiry_seconds, with_defaults
 from .outcomes import Outcomes
+from .ram_first import RamFirst, check_spill
 from .recorded_client import check_portable
 from .transport import PahoTransport
 from .two_lanes import ahead_store, check_drain, lanes_of, pace_of, together
@@ -64,7 +67,13 @@ class PersistClient:
         bulk_msg_count: 0. Bundles are not available in this version.
         bulk_topic_rewrite: topic of bundles, see there.
         durability: "sync": ``publish()`` returns when the message survives a power cut. "async": it returns at once and
-            the message survives a power cut some milliseconds later (see ``PublishInfo.wait_for_stored``).
+            the message survives a power cut some milliseconds later (see ``PublishInfo.wait_for_stored``). "spill", for
+            flash that wears: it returns when the message is in RAM, and nothing is written while the link is healthy; a
+            power cut or a kill takes what the broker has not acknowledged. All of it is written when the connection is
+            down or an acknowledgement late, when RAM is full, and at the end (``stop``, or the interpreter's exit).
+        spill_bytes: of messages in RAM, at most. One that is larger goes to storage.
+        spill_after_ms: an acknowledgement later than this is late. RAM is used again when all that is on storage is
+            delivered, and the link was healthy for as long.
         window: QoS 1 messages in flight, at most. Never above the broker's Receive Maximum (MQTT 5).
         window_qos2: QoS 2 messages whose handshake has begun and PUBREL is not sent. More than 20 only on a broker that
             is configured for it: Mosquitto with its default configuration acknowledges such messages and loses them.
@@ -130,6 +139,8 @@ class PersistClient:
         bulk_topic_rewrite: str = "mixed/bulk",
         *,
         durability: str = "sync",
+        spill_bytes: int = SPILL_BYTES,
+        spill_after_ms: int = SPILL_AFTER_MS,
         window: int = WINDOW_DEFAULT,
         window_qos2: int = WINDOW_QOS2_DEFAULT,
         ack_timeout_ms: int = ACK_TIMEOUT_MS,
@@ -158,7 +169,8 @@ class PersistClient:
         if not isinstance(client_id, str) or not client_id:
             raise ValueError(f"client_id must be a string that is not empty, not {client_id!r}")
         cache_type = known_type(cache_type)
-        _one_of("durability", durability, ("sync", "async"))
+        _one_of("durability", durability, ("sync", "async", "spill"))
+        check_spill(durability, spill_after_ms, drain, worker)
         _one_of("on_session_lost", on_session_lost, ("resend", "trust"))
         _one_of("worker", worker, ("thread", "process"))
         _one_of("on_full", on_full, ON_FULL)
@@ -181,7 +193,7 @@ class PersistClient:
 
         self._stores: list[OpenStore] = []
         self.dead_letters = DeadLetters(self._stores, self.publish, dead_letters_max)
-        self._sync = durability == "sync"
+        self._sync = durability != "async"
         self._outcomes = Outcomes(self)
         engine_options: dict[str, Any] = {
             "window": window,
@@ -217,16 +229,18 @@ class PersistClient:
         self._cache_lock = CacheLock(cache_path)
         try:
             self._stores.append(open_store(cache_path, cache_type, for_worker=not is_here))
-            ahead = ahead_store(cache_path, drain, worker, self._stores[0].cache_type)
+            ahead = ahead_store(cache_path, drain, worker, self._stores[0].cache_type, durability)
             if ahead is not None:
                 self._stores.append(ahead)
+            self._ram = RamFirst(self._stores[0], spill_bytes) if durability == "spill" else None
             self._engine = Engine(
-                self._stores[0],
+                self._ram or self._stores[0],
                 transport or Transport(),
                 SystemRandom(),
                 self._outcomes,
                 clock=clock.SystemClock(),
                 lanes=lanes_of(ahead, drain, backlog_share),
+                spill_after_ms=spill_after_ms if self._ram is not None else 0,
                 **engine_options,
             )
             commits = [
@@ -388,6 +402,7 @@ class PersistClient:
             "cached_items": accounts["waiting"],
             **accounts,
             "staged": self._commits.staged(),
+            "in_ram": self._in_ram(),
             "cache_bytes": self._engine.held_bytes(),
             "cache_type": self._stores[0].cache_type,
             "clock_valid": clock.unix_ms() > 0,
@@ -417,6 +432,8 @@ class PersistClient:
             self._close()
         elif not self._outcomes.is_closed.wait(timeout + _STOP_GRACE_S):
             logger.error("the engine's thread does not end: it hangs in a callback, or in the file system")
+            if self._ram is not None:
+                self._ram.rescue()
 
     def __enter__(self) -> "PersistClient":
         return self
@@ -438,12 +455,19 @@ class PersistClient:
 
     def is_stored(self, seq: int) -> bool:
         """See PublishInfo."""
-        return self._commits.is_stored(seq)
+        is_in_ram = self._ram is not None and self._ram.holds(seq) and not self._delivery.is_settled(seq)
+        return self._commits.is_stored(seq) and not is_in_ram
 
     def wait_for_stored(self, seq: int, timeout: float | None) -> bool:
         """See PublishInfo."""
         self._check_process()
-        return self._commits.commit(seq, timeout)
+        if not self._commits.commit(seq, timeout):
+            return False
+        if self._engine.spill is None or self.is_stored(seq):
+            return True
+        self._engine.spill.wanted = True
+        self._delivery.wake()
+        return self._wait(lambda: self.is_stored(seq), timeout)
 
     def is_published(self, seq: int) -> bool:
         """See PublishInfo."""
@@ -458,6 +482,8 @@ class PersistClient:
     async def stored_async(self, seq: int, timeout: float | None) -> bool:
         """See PublishInfo."""
         self._check_process()
+        if self._ram is not None and not self.is_stored(seq):
+            return await asyncio.to_thread(self.wait_for_stored, seq, timeout)
         return await self._loops.stored(seq, lambda: self.is_stored(seq), timeout)
 
     async def published_async(self, seq: int, timeout: float | None) -> bool:
@@ -488,6 +514,9 @@ class PersistClient:
     def _check_process(self) -> None:
         if self._forked:
             raise RuntimeError("this client belongs to the parent process; make one in the child, on another cache")
+
+    def _in_ram(self) -> int:
+        return self._engine.spill.waiting() if self._engine.spill is not None else 0
 
     def _is_here(self) -> bool:
         return threading.current_thread() is self._thread
@@ -574,6 +603,8 @@ class PersistClient:
         if self._commits.staged():
             logger.error("stopped with messages that could not be stored: %s", self._commits.store_error)
         self._delivery.close()
+        if self._in_ram():
+            logger.error("stopped with %d messages that waited in RAM and could not be stored", self._in_ram())
         for store in self._stores:
             store.close()
         self._cache_lock.release()

@@ -58,8 +58,9 @@ class DeliveryHere:
         return self._engine.delivery.cursors()
 
     def progress(self) -> int:
-        """A number that changes whenever a message is settled."""
-        return self._engine.delivery.progress()
+        """A number that changes whenever a message is settled, or what was in RAM is written."""
+        spill = self._engine.spill
+        return self._engine.delivery.progress() + (spill.leaves() if spill is not None else 0)
 
     def is_settled(self, seq: int) -> bool:
         """It was delivered, or never will be."""

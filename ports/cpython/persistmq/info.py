@@ -33,11 +33,14 @@ class PublishInfo:
         return MQTT_ERR_UNKNOWN if self._client.drop_of(self.seq) else MQTT_ERR_SUCCESS
 
     def is_stored(self) -> bool:
-        """True if it survives a power cut. Always so after ``publish()`` with durability "sync"."""
+        """True if it survives a power cut, or is delivered. Always so after ``publish()`` with durability "sync"."""
         return self._client.is_stored(self.seq)
 
     def wait_for_stored(self, timeout: float | None = None) -> bool:
-        """Wait up to ``timeout`` seconds (None: without end) until it is stored; True if it is."""
+        """Wait up to ``timeout`` seconds (None: without end) until it is stored; True if it is.
+
+        With durability "spill" all that waits in RAM is written for it.
+        """
         return self._client.wait_for_stored(self.seq, timeout)
 
     def is_published(self) -> bool:

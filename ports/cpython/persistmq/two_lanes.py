@@ -32,7 +32,7 @@ def pace_of(messages_per_s: float | None, bytes_per_s: float | None) -> Pace | N
 
 
 def ahead_store(
-    cache_path: str | os.PathLike[str], drain: str | None, worker: str, cache_type: str
+    cache_path: str | os.PathLike[str], drain: str | None, worker: str, cache_type: str, durability: str
 ) -> "OpenStore | None":
     """Where the second lane is; None if there is none: it was never asked for. Raises ValueError, OSError.
 
@@ -45,6 +45,11 @@ def ahead_store(
         raise ValueError(
             f'{path} holds a second lane, which worker="process" does not deliver: deliver it with worker="thread", '
             "then remove the folder"
+        )
+    if durability == "spill":
+        raise ValueError(
+            f'{path} holds a second lane, which durability="spill" does not deliver: deliver it with "sync", then '
+            "remove the folder"
         )
     return open_store(path, cache_type, for_worker=False)
 
