@@ -207,6 +207,8 @@ class JournalReader:
             reader.reads_around = self._giving_up or reader.first_seq in self._unreadable
             if self._limit == 0 and reader.first_seq != active_seq:
                 self._seal()
+                if self._reader is None:
+                    continue  # the file is gone: another reader was done with it
             if seq < reader.first_seq:
                 return self._gap_before(self._index, skipped)
             limit = self._limit or end_seq

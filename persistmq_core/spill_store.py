@@ -12,6 +12,7 @@ from .contracts import Store
 from .limits import SPILL_BYTES_MAX, SPILL_BYTES_MIN, SPILL_NUMBERS, const
 from .segment import parse_name
 
+_ENOENT = const(2)
 # Where what is appended goes, and where checkpoints go.
 STORED = const(0)  # both to storage
 ENTERING = const(1)  # to RAM, and to storage
@@ -161,6 +162,7 @@ class SpillStore(Store):
         return found
 
     def size(self, name: str) -> int:
+        self._check(name)
         if self.state != STORED:
             with self._lock:
                 if name in self._files:
@@ -168,6 +170,7 @@ class SpillStore(Store):
         return self._store.size(name)
 
     def read(self, name: str, offset: int, buffer: memoryview) -> int:
+        self._check(name)
         if self.state != STORED:
             with self._lock:
                 if name in self._files:
@@ -184,14 +187,17 @@ class SpillStore(Store):
                     except MemoryError:
                         pass  # less than spill_bytes is free
                 self._spill()
+            self._growing = ""  # unless all goes well: what failed does not grow any more
+            self._store.append(name, view)
             self._growing = name
             self.has_appended = True
-            self._store.append(name, view)
 
     def sync(self, name: str) -> None:
         with self._lock:
             if name not in self._files:
+                growing, self._growing = self._growing, ""
                 self._store.sync(name)
+                self._growing = growing
 
     def replace(self, name: str, view: "bytes | bytearray | memoryview") -> None:
         if name in NAMES and self.state not in (STORED, ENTERING):
@@ -237,6 +243,10 @@ class SpillStore(Store):
 
     def free_bytes(self) -> int:
         return self._store.free_bytes() - self.ram_bytes
+
+    def _check(self, name: str) -> None:
+        if name == self._witness:
+            raise OSError(_ENOENT, "removed: " + name)
 
     # --- with the lock held ---
 

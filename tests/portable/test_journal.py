@@ -79,6 +79,18 @@ class WriteTest(JournalTestCase):
         for name in self.segments():
             self.assertTrue(self.store.size(name) <= SEGMENT_BYTES)
 
+    def test_a_reader_whose_segment_another_one_has_removed_goes_on_in_the_next(self):
+        self.write()
+        late = self.reader()
+        self.assertEqual(self.peek(late, 1), MESSAGE)
+        for _ in range(13):
+            self.write()
+        first = self.reader()
+        self.assertEqual(self.peek(first, 8), MESSAGE)
+        first.reclaim(8)
+        self.assertEqual(self.segments()[0], name_of(7))
+        self.assertEqual((self.peek(late, 9), late.record.seq), (MESSAGE, 9))
+
     def test_another_limit_counts_for_segments_that_are_begun(self):
         self.write(3)
         self.journal.limit(70, True)

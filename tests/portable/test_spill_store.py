@@ -39,6 +39,10 @@ class SpillStoreCase(unittest.TestCase):
         buffer = bytearray(count)
         return bytes(buffer[: self.store.read(name, offset, memoryview(buffer))])
 
+    def write(self, name):
+        self.store.append(name, b"content")
+        self.store.sync(name)
+
     def save(self, state):
         checkpoints.save(self.store, state)
 
@@ -202,6 +206,16 @@ class InRamTest(SpillStoreCase):
         self.store.replace("dead/1", b"d")
         self.assertEqual(self.disk.snapshot()["dead/1"], b"d")
 
+    def test_what_failed_on_storage_is_removed_at_once(self):
+        for call in ("append", "sync"):
+            self.setUp()
+            self.disk.fail_next(call, EIO, short=2)
+            self.assertRaises(OSError, self.write, OLD)
+            self.store.append(OLDER, b"older")
+            self.store.keep_appends()
+            self.store.remove(OLD)
+            self.assertEqual(self.disk.list("journal"), [OLDER])
+
     def test_files_of_both_kinds_are_removed(self):
         self.store.append(OLDER, b"older")
         self.in_ram()
@@ -217,6 +231,8 @@ class InRamTest(SpillStoreCase):
         before = written(self.disk)
         self.store.remove(OLD)
         self.assertEqual((written(self.disk), self.store.list("journal")), (before, [NEW]))
+        self.assertRaises(OSError, self.store.size, OLD)
+        self.assertRaises(OSError, self.read, OLD)
         self.disk.fail_next("remove", EIO, times=2)
         self.store.tidy()
         self.store.spill()
