@@ -53,13 +53,20 @@ class Journal:
         self._bytes = size
         self._written = (first_seq, skipped)
 
-    def write(self, frames: bytes, first_seq: int, more: "list[bytes] | tuple[bytes, ...]" = ()) -> None:
-        """Append whole frames, and ``more`` one by one, and sync them all once.
+    def write(
+        self,
+        frames: "bytes | bytearray",
+        first_seq: int,
+        more: "list[bytes | bytearray | memoryview] | list[bytes] | tuple[bytes, ...]" = (),
+    ) -> None:
+        """Append ``frames``, and ``more`` one by one, which are whole frames together, and sync them all once.
 
         On OSError the segment is sealed and nothing of it counts.
         """
         self._discard(self._litter)
-        added = len(frames) + sum([len(frame) for frame in more])
+        added = len(frames)
+        for piece in more:
+            added += len(piece)
         grown = self._bytes + added
         has_room = grown <= self._segment_bytes_max or self._bytes == HEADER_BYTES
         rolls = self._rolls_wanted
@@ -76,13 +83,14 @@ class Journal:
                 frames, more = header, [frames] + list(more)
             added += HEADER_BYTES
             grown = added
-        active, self._name = self._name, ""  # sealed, unless all goes well: also if a signal ends this half way
+        active = self._name
+        self._name = ""  # sealed, unless all goes well: also if a signal ends this half way
         if name != active:
             self._litter = name
         try:
             self._store.append(name, frames)
-            for frame in more:
-                self._store.append(name, frame)
+            for piece in more:
+                self._store.append(name, piece)
             self._store.sync(name)
         except OSError:
             try:

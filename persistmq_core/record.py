@@ -5,7 +5,7 @@ frame that stands inside a payload (somebody published a journal) or comes from 
 """
 
 from binascii import crc32
-from struct import pack, unpack_from
+from struct import pack, pack_into, unpack_from
 
 from .limits import CLOCK_VALID_MS, REMAINING_LENGTH_MAX, const
 
@@ -57,6 +57,49 @@ def encode(
     if type(payload) is not bytes:
         payload = bytes(payload)  # MicroPython joins only bytes
     return b"".join((head, pack("<I", crc), extra, topic, payload))
+
+
+class FrameHead:
+    """The bytes of a frame that stand before its topic, in the same memory for each message."""
+
+    def __init__(self, expires: bool) -> None:
+        self._content = bytearray(FRAME_HEADER_BYTES + (_EXPIRES_BYTES if expires else 0))
+        view = memoryview(self._content)
+        self._checked = view[:_CRC_AT]
+        self._extra = view[FRAME_HEADER_BYTES:]
+
+    def encode(
+        self,
+        seq: int,
+        topic: bytes,
+        payload: "bytes | bytearray | memoryview",
+        qos: int,
+        retain: bool,
+        accepted_ms: int,
+        cache_id: int,
+        expires_s: int,
+    ) -> bytearray:
+        """What ``encode`` puts before topic and payload; valid until the next call."""
+        content = self._content
+        pack_into(
+            _HEADER,
+            content,
+            0,
+            MARKER,
+            qos | (_RETAIN if retain else 0) | (_EXPIRES if expires_s else 0),
+            0,
+            seq & 0xFFFFFFFF,
+            len(self._extra) + len(topic) + len(payload),
+            len(topic),
+            accepted_ms >> 32 & 0xFFFF,
+            accepted_ms & 0xFFFFFFFF,
+        )
+        crc = crc32(self._checked, cache_id)
+        if expires_s:
+            pack_into("<I", content, FRAME_HEADER_BYTES, expires_s)
+            crc = crc32(self._extra, crc)
+        pack_into("<I", content, _CRC_AT, crc32(payload, crc32(topic, crc)))
+        return content
 
 
 def frame_bytes(topic: bytes, payload: "bytes | bytearray | memoryview", expires_s: int) -> int:

@@ -66,6 +66,13 @@ def check_message(topic: str, payload: "object", qos: int) -> "tuple[bytes, byte
     return topic_bytes, payload_bytes
 
 
+def not_stored(journal: Journal, failure: "OSError | MemoryError") -> StoreError:
+    """What is told of a write that failed."""
+    journal.seal()  # the numbers are used up, and inside a segment they have no gap
+    code = failure.args[0] if failure.args and isinstance(failure.args[0], int) else 0
+    return StoreError(code, "the message could not be stored: %s" % failure)
+
+
 class Group:
     """Staged frames that are written, synced and committed together."""
 
@@ -89,9 +96,7 @@ class Group:
             self._journal.write(piece, self.first_seq, more)
             self.stored = True
         except (OSError, MemoryError) as failure:
-            self._journal.seal()  # the numbers are used up, and inside a segment they have no gap
-            code = failure.args[0] if failure.args and isinstance(failure.args[0], int) else 0
-            self.error = StoreError(code, "the message could not be stored: %s" % failure)
+            self.error = not_stored(self._journal, failure)
 
 
 class Bounds:
@@ -112,8 +117,8 @@ class Spool:
         self.room: Bounds | None = None
         self.has_expiring = False  # a message was staged that may become too old
         self.first_seq = journal.end_seq  # of the first message that is staged, or of the next one
-        self._journal = journal
-        self._cache_id = cache_id
+        self.journal = journal
+        self.cache_id = cache_id
         self._frames: list[bytes] = []
         self._written_bytes = 0  # of the group that is being written
 
@@ -137,7 +142,7 @@ class Spool:
         if self.room is not None:
             self.room.check(1, frame_bytes(topic_bytes, payload_bytes, expires_s))
         seq = self.first_seq + len(self._frames)
-        frame = encode(seq, topic_bytes, payload_bytes, qos, bool(retain), accepted_ms, self._cache_id, expires_s)
+        frame = encode(seq, topic_bytes, payload_bytes, qos, bool(retain), accepted_ms, self.cache_id, expires_s)
         self._frames.append(frame)  # which also takes the number: one step, whatever interrupts this
         self.staged_bytes += len(frame)
         return seq
@@ -156,7 +161,7 @@ class Spool:
         staged_bytes = 0
         for topic, payload, qos, retain in messages:
             topic_bytes, payload_bytes = check_message(topic, payload, qos)
-            frame = encode(seq, topic_bytes, payload_bytes, qos, bool(retain), accepted_ms, self._cache_id, expires_s)
+            frame = encode(seq, topic_bytes, payload_bytes, qos, bool(retain), accepted_ms, self.cache_id, expires_s)
             frames.append(frame)
             staged_bytes += len(frame)
             seq += 1
@@ -180,7 +185,7 @@ class Spool:
         """All that is staged, as the next group to write; None if there is nothing."""
         if not self._frames:
             return None
-        group = Group(self._journal, self._frames, self.first_seq)
+        group = Group(self.journal, self._frames, self.first_seq)
         self.first_seq = group.end_seq
         self._frames = []
         self._written_bytes = self.staged_bytes
@@ -196,8 +201,8 @@ class Spool:
         """After ``write``: commit what is durable. The numbers of a group that failed are never used again (law 4)."""
         self._written_bytes = 0
         if group.stored:
-            self._journal.commit(group.end_seq)
+            self.journal.commit(group.end_seq)
 
     def accepted(self) -> int:
         """Messages on storage since the cache was made."""
-        return self._journal.end_seq - 1 - self._journal.skipped
+        return self.journal.end_seq - 1 - self.journal.skipped

@@ -37,6 +37,7 @@ RANKS = {
     "spool": 5,
     "spill_store": 5,
     "delivery": 6,
+    "direct": 6,
     "lane": 7,
     "lanes": 8,
     "clock_jumps": 1,

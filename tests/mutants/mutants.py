@@ -30,6 +30,12 @@ MUTANTS = (
            "A segment is synced when it is made, and not when it grows."),
     Mutant("commit-failed", 1, "spool.py", "        if group.stored:\n", "        if True:\n", "disk",
            "A group whose write failed is committed all the same."),
+    Mutant("direct-early", 1, "direct.py", "            spool.journal.write(content, seq, rest)\n",
+           "            spool.journal.commit(seq + 1)\n            spool.journal.write(content, seq, rest)\n", "disk",
+           "A message that is stored at once counts before it is written."),
+    Mutant("direct-told", 1, "direct.py", "            raise not_stored(spool.journal, failure) from None\n",
+           "            not_stored(spool.journal, failure)\n", "disk",
+           "A message that could not be stored at once is accepted all the same."),
     # The exception to 1 and 3, for messages that wait in RAM (durability "spill").
     Mutant("spill-unreserved", 1, "spill_store.py",
            "            self._store.replace(NAMES[generation & 1], state.encode())\n", "            pass\n",

@@ -39,6 +39,7 @@ def draw_settings(rng: Rng, faults: "list[str]") -> "dict[str, object]":
         "keep_failed": rng.one_in(3),
         "trust": rng.one_in(5),
     }
+    settings["direct"] = settings["read_bytes"] == 300
     if "kinds" in faults:
         if "refuse" not in faults:
             settings["qos2_answer"] = rng.pick(("pubrec", "puback"))

@@ -62,6 +62,10 @@ class Program(World):
     def do_publish(self, how: str, shapes: "tuple") -> None:
         """``how``: all in one group, or only staged (for the next one), or the last one while the group is synced."""
         self.note("publish %d (%s)" % (len(shapes), how))
+        is_alone = how == "write" and len(shapes) == 1 and not self.staged and not self.kept
+        if is_alone and self.settings["direct"] and not self.settings["keep_failed"]:
+            self.store_directly(*shapes[0])
+            return
         meanwhile = shapes[-1] if how == "meanwhile" else None
         for shape in shapes[:-1] if meanwhile else shapes:
             self.stage(*shape)

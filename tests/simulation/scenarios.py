@@ -47,6 +47,17 @@ SCENARIOS = {
         {},
         [("publish", "write", _FILLS), ("publish", "write", _FILLS), _SOON, ("publish", "write", _ONE)],
     ),
+    # Two segments filled by a board, which stores one message at once: its pieces one after the other, and one sync.
+    "direct": (
+        {"direct": True},
+        [
+            ("publish", "write", _LARGE),
+            ("publish", "write", _LARGE),
+            ("publish", "write", _ONE),
+            _SOON,
+            ("publish", "write", _ONE),
+        ],
+    ),
     # The broker forgets the session in the middle of a handshake.
     "session": (
         {},

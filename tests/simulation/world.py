@@ -1,6 +1,7 @@
 """What a program or a scenario runs in: a disk, a broker, a link, a clock, one process after the other, the laws."""
 
 from persistmq_core.contracts import Listener
+from persistmq_core.direct import Direct
 from persistmq_core.engine import Engine
 from persistmq_core.errors import CacheFull, StoreError
 from persistmq_core.lanes import Lanes
@@ -35,6 +36,7 @@ SETTINGS = {
     "bytes_per_tick": None,
     "trust": False,
     "keep_failed": False,  # durability "async": what the disk refuses is kept in RAM and tried again
+    "direct": False,  # a message that is published alone is stored as a board does it, without a group
     "deliver_at": "pubrel",
     "qos2_answer": "pubrec",
     "receive_maximum": 65535,
@@ -185,6 +187,7 @@ class World:
             raise LawBroken("6: it does not start: %r" % error)  # noqa: B904 - MicroPython chains no exceptions
         finally:
             self.disk.reads = None
+        self.direct = Direct()
         self.laws.started(reads)
         if in_doubt and self.laws.identities is not None:
             for lane in self.engine.lanes:
@@ -230,17 +233,14 @@ class World:
         self.laws.staged(seq, message.payload)
         self.staged.append(number)
 
-    def accept(self, message: Message) -> int:
+    def accept(self, message: Message, direct: "Direct | None" = None) -> int:
         """Its number, 0 if the cache is full."""
         stamp_ms = self.unix_ms() or self.now_ms
-        lanes = self.engine.lanes
-        message.goes_ahead = len(lanes) > 1 and (message.number % 5 == 0 or self.engine.goes_ahead())
-        spool = lanes[message.goes_ahead].spool
+        spool = self.spool_for(message)
+        fields = (message.topic, message.payload, message.qos, message.retain, stamp_ms, message.expires_s)
         for _ in range(2):
             try:
-                seq = spool.stage(
-                    message.topic, message.payload, message.qos, message.retain, stamp_ms, message.expires_s
-                )
+                seq = spool.stage(*fields) if direct is None else direct.store(spool, *fields)
                 return message.goes_ahead * AHEAD_SEQ + seq
             except CacheFull as full:
                 if not self.settings["evicts"]:
@@ -248,6 +248,26 @@ class World:
                 if not self.engine.make_room(self.now_ms, full.count, full.wanted_bytes):
                     break
         return 0
+
+    def spool_for(self, message: Message) -> "object":
+        lanes = self.engine.lanes
+        message.goes_ahead = len(lanes) > 1 and (message.number % 5 == 0 or self.engine.goes_ahead())
+        return lanes[message.goes_ahead].spool
+
+    def store_directly(self, qos: int, retain: bool, size: int) -> None:
+        """Publish one message as a board does, while nothing is staged."""
+        number = len(self.messages)
+        message = Message(number, qos, retain, size, self.now_ms, self.settings["expires_s_max"])
+        self.messages.append(message)  # before it is written: the power may fail meanwhile
+        seq = self.spool_for(message).next_seq
+        self.laws.staged(message.goes_ahead * AHEAD_SEQ + seq, message.payload)
+        try:
+            if self.accept(message, self.direct):
+                self.sure.add(number)
+            else:
+                self.messages.pop()
+        except StoreError:
+            pass  # it may be stored all the same
 
     def write(self, meanwhile: "tuple | None" = None) -> None:
         """Write one group of each lane, as a port does. ``meanwhile``: a message staged while the first one syncs."""

@@ -4,6 +4,7 @@ Runs on CPython over littlefs-python (``tests/littlefs``) and on MicroPython ove
 (``tests/board/on_board/lives_job.py``), with the same seeds.
 """
 
+from persistmq_core.direct import Direct
 from persistmq_core.errors import StoreError
 
 from .model_broker import ModelBroker
@@ -53,8 +54,10 @@ class FlashBoard:
             self.world.link.abandon(rng.below(self.world.link.on_the_way() + 1))
 
     def publish(self, count: int, qos: int, bytes_each: int) -> bool:
-        """One group. False if it was refused for want of space."""
+        """One group, or one message as a board stores it. False if it was refused for want of space."""
         group = []
+        if count == 1:
+            return self._publish_one(qos, bytes_each)
         for _ in range(count):
             payload = b"%d " % len(self.published) + b"." * bytes_each
             group.append(payload)
@@ -65,6 +68,17 @@ class FlashBoard:
         except StoreError:
             return False
         self.promised += group
+        return True
+
+    def _publish_one(self, qos: int, bytes_each: int) -> bool:
+        payload = b"%d " % len(self.published) + b"." * bytes_each
+        self.published.append((payload, qos))
+        engine = self.world.engine
+        try:
+            Direct().store(engine.spool, "t", payload, qos, False, 0)
+        except StoreError:
+            return False
+        self.promised.append(payload)
         return True
 
     def drain(self, limit_ms: int = 600_000) -> None:

@@ -7,6 +7,7 @@ from binascii import crc32
 
 import persistmq_core.recovery  # with the rest, while the heap is in order; see _let_go_of
 from persistmq_core.contracts import Random
+from persistmq_core.direct import Direct
 from persistmq_core.engine import Engine
 from persistmq_core.errors import CacheFull, ClientStopped, MessageDropped, StoreError
 from persistmq_core.limits import (
@@ -129,6 +130,7 @@ class PersistClient(Outcomes):
             pace=pace,
         )
         _let_go_of("recovery")
+        self._direct = Direct() if self._sync else None
         self._kept = {}  # "async": spool -> a group that storage refused
         self._store_error = ""
         self._failure = ""  # why the last step broke off; the next one begins again
@@ -188,13 +190,11 @@ class PersistClient(Outcomes):
         expires_s = self._expires_s if expires_after is None else expiry_seconds(expires_after)
         spool = self._spool(priority)
         try:
-            seq = spool.stage(topic, payload, qos, retain, self._clock.stamp_ms(), expires_s)
+            seq = self._accept(spool, topic, payload, qos, retain, expires_s)
         except CacheFull as full:
             self._await_room(full)
-            seq = spool.stage(topic, payload, qos, retain, self._clock.stamp_ms(), expires_s)
+            seq = self._accept(spool, topic, payload, qos, retain, expires_s)
         info.seq = self._number(spool, seq)
-        if self._sync:
-            self._write(spool, self._take(spool))
         return info
 
     def publish_many(
@@ -386,6 +386,12 @@ class PersistClient(Outcomes):
         for lane in self._engine.lanes:
             count += lane.spool.staged_bytes
         return count
+
+    def _accept(self, spool: object, topic: str, payload: object, qos: int, retain: bool, expires_s: int) -> int:
+        stamp_ms = self._clock.stamp_ms()
+        if self._direct is not None:
+            return self._direct.store(spool, topic, payload, qos, retain, stamp_ms, expires_s)
+        return spool.stage(topic, payload, qos, retain, stamp_ms, expires_s)
 
     def _take(self, spool: object) -> "object | None":
         """What is staged, as a group; without the memory for one, nothing of it was accepted."""
