@@ -16,6 +16,7 @@ MARKER = b"\xd1\x5a"  # never zero, so preallocated or NUL-filled space is no fr
 _HEADER = "<2sBBIIHHI"  # marker, flags, zero, seq (low 32 bits), body bytes, topic bytes, time (high 16, low 32)
 _HEADER_CRC = "<IIIHHII"  # the first three in one number, and the CRC
 _MARKER_NUMBER = const(0x5AD1)
+_TIME_AT = const(14)
 _CRC_AT = const(20)
 _RETAIN = const(4)
 _EXPIRES = const(8)
@@ -114,7 +115,6 @@ class Record:
         self.seq = 0  # the low 32 bits of it, until whoever knows the rest has set it
         self.qos = 0
         self.retain = False
-        self.accepted_ms = 0  # less than CLOCK_VALID_MS: since the device started
         self.expires_s = 0
         self.topic = self.payload = memoryview(b"")
         self._buffer = self.topic
@@ -123,6 +123,8 @@ class Record:
         self._topic_bytes = 0
         self._extra_bytes = 0
         self._crc = 0
+        self._head = self._body = self.topic  # what the CRC is of
+        self._has_moved = self._has_grown = True  # since these views were made
 
     def measure(self, buffer: memoryview, at: int, available: int) -> int:
         """Look for a frame at ``at``; returns its bytes, INCOMPLETE if that cannot be known yet, or NO_FRAME.
@@ -132,39 +134,67 @@ class Record:
         if available < FRAME_HEADER_BYTES:
             known = min(available, 2)
             return INCOMPLETE if bytes(buffer[at : at + known]) == MARKER[:known] else NO_FRAME
-        first, seq_low, body_bytes, topic_bytes, time_high, time_low, crc = unpack_from(_HEADER_CRC, buffer, at)
+        if at == self._at:
+            # A board reads one at a time, to the same place: it would make garbage of a tuple for each.
+            first = _number(buffer, at)
+            seq_low = _number(buffer, at + 4)
+            body_bytes = _number(buffer, at + 8)
+            topic_bytes = buffer[at + 12] | buffer[at + 13] << 8
+            crc = _number(buffer, at + _CRC_AT)
+        else:
+            first, seq_low, body_bytes, topic_bytes, _, _, crc = unpack_from(_HEADER_CRC, buffer, at)
         flags = first >> 16  # and the zero above them
         if first & 0xFFFF != _MARKER_NUMBER or flags > _FLAGS or flags & 3 == 3:
             return NO_FRAME
         extra_bytes = _EXPIRES_BYTES if flags & _EXPIRES else 0
         if not topic_bytes or not topic_bytes + extra_bytes <= body_bytes <= REMAINING_LENGTH_MAX:
             return NO_FRAME
+        frame_bytes = FRAME_HEADER_BYTES + int(body_bytes)
+        if (
+            at != self._at
+            or topic_bytes != self._topic_bytes
+            or extra_bytes != self._extra_bytes
+            or buffer is not self._buffer
+        ):
+            self._has_moved = True
+            self._buffer = buffer
+            self._at = at
+            self._frame_bytes = 0
+            self._topic_bytes = topic_bytes
+            self._extra_bytes = extra_bytes
+        if frame_bytes != self._frame_bytes:
+            self._has_grown = True
+            self._frame_bytes = frame_bytes
         self.seq = seq_low
         self.qos = flags & 3
         self.retain = flags & _RETAIN != 0
-        self.accepted_ms = (time_high << 32) + time_low
-        self._buffer = buffer
-        self._at = at
-        self._topic_bytes = topic_bytes
-        self._extra_bytes = extra_bytes
         self._crc = crc
-        self._frame_bytes = frame_bytes = FRAME_HEADER_BYTES + int(body_bytes)
         return frame_bytes
 
     def is_whole(self, cache_id: int) -> bool:
         """True if the CRC says that the bytes measured are what was written for this cache; sets the views."""
-        buffer = self._buffer
-        at = self._at
-        body = buffer[at + FRAME_HEADER_BYTES : at + self._frame_bytes]
-        crc = crc32(body, crc32(buffer[at : at + _CRC_AT], cache_id))
-        if self._extra_bytes:
-            self.expires_s = unpack_from("<I", body)[0]
-            body = body[_EXPIRES_BYTES:]
-        else:
-            self.expires_s = 0
-        self.topic = body[: self._topic_bytes]
-        self.payload = body[self._topic_bytes :]
+        extra_bytes = self._extra_bytes
+        if self._has_grown:
+            buffer = self._buffer
+            at = self._at
+            self._body = body = buffer[at + FRAME_HEADER_BYTES : at + self._frame_bytes]
+            payload_at = extra_bytes + self._topic_bytes
+            self.payload = body[payload_at:]
+            self._has_grown = False
+            if self._has_moved:
+                self._head = buffer[at : at + _CRC_AT]
+                self.topic = body[extra_bytes:payload_at]
+                self._has_moved = False
+        self.expires_s = _number(self._body, 0) if extra_bytes else 0
+        crc = crc32(self._body, crc32(self._head, cache_id))
         return crc == self._crc
+
+    @property
+    def accepted_ms(self) -> int:
+        """Less than CLOCK_VALID_MS: since the device started."""
+        at = self._at
+        high = self._buffer[at + _TIME_AT] | self._buffer[at + _TIME_AT + 1] << 8
+        return (high << 32) + _number(self._buffer, at + _TIME_AT + 2)
 
     def age_ms(self, now_ms: int, unix_ms: int, boot_ms: int, boot_seq: int) -> int:
         """How old it is, at least. ``boot_ms``, ``boot_seq``: when this start was, and the first number it gave.
@@ -182,3 +212,7 @@ class Record:
     def frame(self) -> memoryview:
         """All of its bytes."""
         return self._buffer[self._at : self._at + self._frame_bytes]
+
+
+def _number(buffer: memoryview, at: int) -> int:
+    return buffer[at] | buffer[at + 1] << 8 | buffer[at + 2] << 16 | buffer[at + 3] << 24

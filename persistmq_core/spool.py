@@ -10,6 +10,9 @@ from .journal import Journal
 from .limits import PUBLISH_OVERHEAD_BYTES, REMAINING_LENGTH_MAX, TOPIC_BYTES_MAX
 from .record import encode, frame_bytes
 
+_BYTES = (bytes, bytearray)
+_NUMBERS = (int, float, bool)  # MicroPython's bool is no int
+
 
 def check_topic(topic: str) -> bytes:
     """The bytes of a topic name (4.7), or ValueError/TypeError that names the value and the limit."""
@@ -39,13 +42,13 @@ def _check_characters(topic: str) -> None:
 
 def check_payload(payload: "object") -> "bytes | bytearray | memoryview":
     """The bytes of a payload, encoded as paho does: str as UTF-8, numbers as text, None as nothing."""
-    if type(payload) is bytes or isinstance(payload, (bytes, bytearray)):
+    if type(payload) is bytes or isinstance(payload, _BYTES):
         return payload
     if isinstance(payload, memoryview):
         return bytes(payload)  # any shape or item size becomes plain bytes
     if isinstance(payload, str):
         return payload.encode()
-    if isinstance(payload, (int, float, bool)):  # MicroPython's bool is no int
+    if isinstance(payload, _NUMBERS):
         return str(payload).encode()
     if payload is None:
         return b""

@@ -191,7 +191,8 @@ class WithoutClockTest(ExpiryTest):
             (200, 0, 9, 0),
             (CLOCK_VALID_MS, CLOCK_VALID_MS - 1, 9, 80),
         ):
-            record.accepted_ms, record.seq = accepted_ms, seq
+            content = encode(seq, b"t", b"", 1, False, accepted_ms, 5)
+            record.measure(memoryview(content), 0, len(content))
             self.assertEqual(record.age_ms(100, unix_ms, 20, 5), expected_ms, (accepted_ms, unix_ms, seq))
 
 

@@ -10,6 +10,7 @@ from persistmq_core.record import (
     Record,
     encode,
 )
+from tests.support.rng import Rng
 
 CACHE_ID = 0xC0FFEE01
 NOW_MS = 1767225600123
@@ -130,3 +131,48 @@ class IsWholeTest(unittest.TestCase):
         inner = frame(cache_id=5)
         outer = frame(payload=inner)
         self.assertEqual([at for at in range(len(outer)) if whole(outer, at)], [0])
+
+
+class OneAfterTheOtherTest(unittest.TestCase):
+    """One Record reads many frames: what it knows of the one before must not show."""
+
+    def facts(self, record, buffer, at):
+        size = record.measure(buffer, at, len(buffer) - at)
+        if size <= 0 or size > len(buffer) - at or not record.is_whole(CACHE_ID):
+            return None
+        return (
+            (record.seq, record.qos, record.retain, record.accepted_ms, record.expires_s, size),
+            (bytes(record.topic), bytes(record.payload), bytes(record.frame)),
+        )
+
+    def test_frames_of_any_shape_at_any_place_of_any_buffer(self):
+        rng = Rng(2)
+        record = Record()
+        buffers = [memoryview(bytearray(400)) for _ in range(2)]
+        found = 0
+        for seq in range(600):
+            buffer = rng.pick(buffers)
+            at = rng.pick((0, 0, 0, 5))
+            fields = (rng.below(3), rng.one_in(2), NOW_MS + seq, CACHE_ID, rng.pick((0, 0, 7)))
+            content = encode(seq, b"t" * rng.pick((1, 1, 3)), b"p" * rng.pick((0, 9, 9)), *fields)
+            if rng.one_in(4):
+                content = content[: rng.below(len(content))] + b"?" * 60
+            buffer[at : at + len(content)] = content
+            expected = self.facts(Record(), buffer, at)
+            if rng.one_in(4):
+                record.measure(buffer, at, len(buffer) - at)  # and then again
+            self.assertEqual(self.facts(record, buffer, at), expected, seq)
+            found += expected is not None
+        self.assertTrue(400 < found < 550)
+
+    def test_any_bit_that_changed_is_found_at_the_same_place_as_well(self):
+        content = bytearray(frame())
+        whole = bytes(content)
+        buffer = memoryview(content)
+        record = Record()
+        for at in range(len(content)):
+            for bit in range(8):
+                content[at] ^= 1 << bit
+                self.assertIsNone(self.facts(record, buffer, 0), (at, bit))
+                content[:] = whole
+                self.assertTrue(self.facts(record, buffer, 0) is not None)

@@ -2,6 +2,8 @@
 
 from persistmq_core.packets import packet_id
 
+_FOREVER = float("inf")
+
 
 class PublishInfo:
     """One accepted message."""
@@ -68,7 +70,7 @@ def with_defaults(message: object, qos: int, retain: bool) -> "tuple[str, object
 
 def expiry_seconds(expires_after: "float | None") -> int:
     """Whole seconds, rounded up; 0: never."""
-    if expires_after is None or expires_after == float("inf"):
+    if expires_after is None or expires_after == _FOREVER:
         return 0
     if not 0 < expires_after <= 0xFFFFFFFF:
         raise ValueError("expires_after is %r: more than 0 and at most 4294967295 seconds" % (expires_after,))
