@@ -78,8 +78,8 @@ class FileStore(Store):
             self._forget(name)
             self._close_append()
             self._append_file = self._open(name, "a+b")
+            self._append_bytes = self._append_file.seek(0, 2)
             self._append_name = name
-            self._append_bytes = os.stat(self._full(name))[6]
         try:
             self._append_file.write(view)
         except OSError:
