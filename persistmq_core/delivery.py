@@ -348,6 +348,10 @@ class Delivery:
 
         return Eviction(self.checkpoint, self.window, self._journal, self.reader)
 
+    def could_reclaim(self) -> bool:
+        """A checkpoint now would free a segment."""
+        return self.reader.could_reclaim(self.window.cursor)
+
     def reclaim(self) -> None:
         """Free the segments behind the cursor that is on storage (law 5), and those that were evicted."""
         self.reader.reclaim(self._durable_cursor, self.checkpoint.evicted_first, self.checkpoint.evicted_end)

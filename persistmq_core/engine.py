@@ -543,7 +543,8 @@ class Engine:
             return
         if self._unsaved_since < 0:
             self._unsaved_since = now_ms
-        if now_ms - self._unsaved_since >= self._checkpoint_delay_ms and self._save(now_ms):
+        is_due = now_ms - self._unsaved_since >= self._checkpoint_delay_ms
+        if (is_due or self.delivery.could_reclaim()) and self._save(now_ms):  # a small flash is full within the delay
             self._unsaved_since = -1
 
     def _spill_if_due(self, spill: "Spill", now_ms: int) -> bool:

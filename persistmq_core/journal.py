@@ -274,6 +274,11 @@ class JournalReader:
         if first_seq not in self._unreadable:
             self._unreadable.append(first_seq)
 
+    def could_reclaim(self, cursor: int) -> bool:
+        """Some segment would go if this cursor were durable."""
+        segments = self._segments
+        return len(segments) > 1 and segments[1][0] <= cursor
+
     def reclaim(self, durable_cursor: int, first_seq: int = 0, end_seq: int = 0) -> None:
         """Remove the segments that are wholly behind the durable cursor, or between the other two numbers.
 

@@ -162,6 +162,9 @@ class Lanes:
         if evicted < messages or (wanted_bytes > 0 and not evicted):
             self._before.evict(messages - evicted, wanted_bytes)
 
+    def could_reclaim(self) -> bool:
+        return self._behind.could_reclaim() or self._before.could_reclaim()
+
     def reclaim(self) -> None:
         self._behind.reclaim()
         self._before.reclaim()

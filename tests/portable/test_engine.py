@@ -175,6 +175,15 @@ class DueTest(unittest.TestCase):
         self.assertEqual(world.step(1), 60000)
         self.assertEqual(world.store.calls["replace"], saves + 1)
 
+    def test_a_segment_that_could_go_does_not_wait_for_the_delay(self):
+        world = World(checkpoint_delay_ms=100000).online()
+        for _ in range(30):
+            world.publish(b"x" * 300)
+            world.steps(3)
+            self.assertTrue(len(world.store.list("journal")) <= 2)
+        self.assertEqual(world.accounts()[1], 30)
+        self.assertTrue(world.store.calls["replace"] < 20)  # and a checkpoint for each of these, not for each message
+
     def test_after_a_full_send_there_is_more_to_do_at_once(self):
         world = World().online()
         world.publish_many(3)
