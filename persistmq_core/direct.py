@@ -54,11 +54,14 @@ class Direct:
         rest = self._rest
         rest[0] = topic_bytes
         rest[1] = payload_bytes
-        spool.first_seq = seq + 1  # it is used up, whatever becomes of the write (law 4)
+        spool.first_seq = seq + 1  # used up, unless nothing of it is written (law 4)
         try:
             spool.journal.write(content, seq, rest)
         except (OSError, MemoryError) as failure:
-            raise not_stored(spool.journal, failure) from None
+            error = not_stored(spool.journal, failure)
+            if spool.journal.unseal():
+                spool.first_seq = seq
+            raise error from None
         finally:
             rest[0] = rest[1] = b""
         spool.journal.commit(seq + 1)

@@ -42,6 +42,7 @@ class Journal:
         self._bytes = 0
         self._written = (0, 0)  # active_seq and skipped as they will be at commit
         self._litter = ""  # a new segment that failed and could not be removed
+        self._untouched = ""  # the segment to which the last write should have gone, if it failed and left nothing
 
     def resume(self, end_seq: int, skipped: int, name: str, first_seq: int, size: int, held_bytes: int = 0) -> None:
         """Go on where recovery found the end. ``name`` is "" if the last segment must not grow."""
@@ -84,6 +85,7 @@ class Journal:
             added += HEADER_BYTES
             grown = added
         active = self._name
+        self._untouched = ""
         self._name = ""  # sealed, unless all goes well: also if a signal ends this half way
         if name != active:
             self._litter = name
@@ -96,7 +98,10 @@ class Journal:
             try:
                 self._discard(self._litter)
                 if not self._litter and name == active:
-                    self.appended_bytes += self._store.size(name) - self._bytes
+                    size = self._store.size(name)
+                    self.appended_bytes += size - self._bytes
+                    if size == self._bytes:
+                        self._untouched = name
             except OSError:
                 pass  # and again before the next one is made
             raise
@@ -115,6 +120,14 @@ class Journal:
     def seal(self) -> None:
         """What comes next begins a new segment."""
         self._name = ""
+
+    def unseal(self) -> bool:
+        """After a write that failed: go on in the same segment, if nothing at all of it stands there.
+
+        Then its numbers may be given again. Else a full flash would be full of segments with one message each.
+        """
+        self._name = self._untouched
+        return bool(self._name)
 
     def commit(self, end_seq: int) -> None:
         """What was written is durable: the reading side may have it."""

@@ -116,14 +116,39 @@ class DirectTest(unittest.TestCase):
 
     def test_a_write_that_fails_uses_its_number_up_and_ends_the_segment(self):
         self.publish(b"before")
-        for call, errno in (("append", ENOSPC), ("sync", EIO)):
-            self.store.fail_next(call, errno)
+        for call, errno, short in (("append", ENOSPC, 3), ("sync", EIO, 0)):
+            self.store.fail_next(call, errno, short=short)
             with self.assertRaises(StoreError) as caught:
                 self.publish(b"lost")
             self.assertEqual(caught.exception.errno, errno)
         self.assertEqual((self.journal.end_seq, self.spool.accepted()), (2, 1))
         self.assertEqual((self.publish(b"after"), self.spool.accepted()), (4, 2))
         self.assertEqual([message[:3] for message in self.stored(1)], [(4, b"t", b"after")])
+        self.assertEqual(self.store.violations, [])
+
+    def test_a_write_that_leaves_nothing_ends_nothing(self):
+        self.publish(b"before")
+        for _ in range(5):
+            self.store.fail_next("append", ENOSPC)
+            self.assertRaises(StoreError, self.publish, b"refused")
+        self.assertEqual((self.publish(b"after"), self.spool.accepted()), (2, 2))
+        self.assertEqual([message[:3] for message in self.stored()], [(1, b"t", b"before"), (2, b"t", b"after")])
+        self.assertEqual((len(self.store.list("journal")), self.journal.skipped), (1, 0))
+        self.assertEqual(self.store.violations, [])
+
+    def test_a_segment_that_cannot_be_begun_leaves_nothing(self):
+        for _ in range(5):
+            self.store.fail_next("sync", ENOSPC)
+            self.assertRaises(StoreError, self.publish, b"refused")
+            self.assertEqual(self.store.list("journal"), [])
+        self.assertEqual((self.publish(b"after"), self.spool.accepted(), self.journal.skipped), (6, 1, 5))
+
+    def test_without_knowing_the_size_nothing_goes_on_in_the_segment(self):
+        self.publish(b"before")
+        self.store.fail_next("append", EIO)
+        self.store.fail_next("size", EIO)
+        self.assertRaises(StoreError, self.publish, b"refused")
+        self.assertEqual((self.publish(b"after"), len(self.store.list("journal"))), (3, 2))
 
     def test_without_memory_to_write_it_is_an_error_of_the_store(self):
         def no_memory(*_):

@@ -80,8 +80,10 @@ class WriteListStore(Store):
             self._append(name, view)
             return
         errno, short = fault
+        short = min(short, room)
         if short or file is not None:
-            self._append(name, view[: min(short, room)])
+            self._append(name, view[:short])
+        if short:
             self._files[name].failed = "append"
         raise OSError(errno, "append to " + name)
 
