@@ -223,15 +223,18 @@ class World:
     # --- publishing ---
 
     def stage(self, qos: int, retain: bool, size: int) -> None:
-        number = len(self.messages)
-        message = Message(number, qos, retain, size, self.now_ms, self.settings["expires_s_max"])
+        message = self.new_message(qos, retain, size)
         seq = self.accept(message)
         if seq == 0:
             return
-        message.life = self.starts
         self.messages.append(message)
         self.laws.staged(seq, message.payload)
-        self.staged.append(number)
+        self.staged.append(message.number)
+
+    def new_message(self, qos: int, retain: bool, size: int) -> Message:
+        message = Message(len(self.messages), qos, retain, size, self.now_ms, self.settings["expires_s_max"])
+        message.life = self.starts
+        return message
 
     def accept(self, message: Message, direct: "Direct | None" = None) -> int:
         """Its number, 0 if the cache is full."""
@@ -256,14 +259,13 @@ class World:
 
     def store_directly(self, qos: int, retain: bool, size: int) -> None:
         """Publish one message as a board does, while nothing is staged."""
-        number = len(self.messages)
-        message = Message(number, qos, retain, size, self.now_ms, self.settings["expires_s_max"])
+        message = self.new_message(qos, retain, size)
         self.messages.append(message)  # before it is written: the power may fail meanwhile
         seq = self.spool_for(message).next_seq
         self.laws.staged(message.goes_ahead * AHEAD_SEQ + seq, message.payload)
         try:
             if self.accept(message, self.direct):
-                self.sure.add(number)
+                self.sure.add(message.number)
             else:
                 self.messages.pop()
         except StoreError:
