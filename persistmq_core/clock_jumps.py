@@ -18,7 +18,7 @@ class ClockJumps:
         self._jumps: list[tuple[int, int]] = []  # (stamps up to this one, are behind by so much)
 
     def watch(self, now_ms: int, unix_ms: int) -> None:
-        """At each step: both clocks."""
+        """Now and then: both clocks."""
         if unix_ms < CLOCK_VALID_MS:
             return
         ahead_ms = unix_ms - now_ms

@@ -491,8 +491,10 @@ class Delivery:
                 if found != MESSAGE or record is None:
                     break
                 if record.expires_s:
-                    age_ms = record.age_ms(now_ms, clock.unix_ms(), self._boot_ms, self._boot_seq)
+                    unix_ms = clock.unix_ms()
+                    age_ms = record.age_ms(now_ms, unix_ms, self._boot_ms, self._boot_seq)
                     if self.jumps is not None and seq >= self._boot_seq:
+                        self.jumps.watch(now_ms, unix_ms)
                         age_ms = max(0, age_ms - self.jumps.behind_ms(record.accepted_ms))
                     expires_s = (record.expires_s * 1000 - age_ms + 999) // 1000
                     if expires_s <= 0 and seq >= self._dup_end:  # what may be in flight is brought to its end

@@ -45,6 +45,7 @@ class Direct:
         seq = spool.first_seq
         head = self._head
         if expires_s:
+            spool.has_expiring = True
             if self._expiring_head is None:
                 self._expiring_head = FrameHead(True)
             head = self._expiring_head

@@ -48,6 +48,7 @@ _APART = const(0)  # no connection; the next attempt is at _retry_at
 _OPENING = const(1)
 _ONLINE = const(2)
 
+_CLOCK_WATCH_MS = const(1000)
 _IDLE_MS = const(60000)  # the longest that step() says nothing will be due
 # DISCONNECT reason codes (5.0, 3.14.2.1) that speak of the connection or the server, never of a message.
 _NOT_THE_MESSAGE = (0x04, 0x87, 0x88, 0x89, 0x8B, 0x8D, 0x8E, 0x96, 0x97, 0x98, 0x9C, 0x9D, 0x9F, 0xA0)
@@ -182,6 +183,7 @@ class Engine:
         self.down_reason = "not connected yet"
         self.store_error = ""  # why the delivering side waits for the disk; "" when it does not
         self.draining = False  # finish handshakes, begin none
+        self._clock_watch_at = 0
         self._phase = _APART
         self._retry_at = 0
         self._opened_at = 0
@@ -214,8 +216,11 @@ class Engine:
         if not self._has_begun:
             self._has_begun = True
             self.delivery.begin(now_ms)
+        is_due = now_ms >= self._clock_watch_at
+        if is_due:
+            self._clock_watch_at = now_ms + _CLOCK_WATCH_MS
         for lane in self.lanes:
-            if lane.spool.has_expiring:
+            if lane.spool.has_expiring and (is_due or lane.delivery.jumps is None):
                 self._watch_clock(lane.delivery, now_ms)
         state = self._transport.state()
         if self._phase == _ONLINE:

@@ -83,6 +83,21 @@ class ExpiryTest(unittest.TestCase):
         world.run(20000)
         self.assertEqual(world.arrived(), [b"first", b"second"])
 
+    def test_nor_in_the_moment_in_which_it_is_set(self):
+        world = ClockWorld().online()
+        world.put(b"first", 60)
+        world.run(5000)
+        world.broker.listening = False
+        world.link.cut()
+        world.put(b"second", 60)
+        world.run(3000)
+        world.broker.listening = True
+        while not world.engine.online():
+            world.step(100)
+            world.set_ms += YEAR_MS * (not world.engine.online() and world.now_ms % 700 < 100)
+        world.run(1000)
+        self.assertEqual(world.arrived(), [b"first", b"second"])
+
     def test_and_none_lives_longer_by_it(self):
         world = ClockWorld()
         world.broker.listening = False

@@ -88,6 +88,12 @@ class DirectTest(unittest.TestCase):
         self.publish(b"y" * 300000)  # the topic is known by now, and the limit has to be looked at
         self.assertEqual([len(self.stored(index)[0][2]) for index in (0, 1)], [300000, 300000])
 
+    def test_what_may_become_too_old_is_known_to_the_spool(self):
+        self.publish()
+        self.assertFalse(self.spool.has_expiring)
+        self.publish(expires_s=5)
+        self.assertTrue(self.spool.has_expiring)
+
     def test_what_is_wrong_takes_no_number_and_writes_nothing(self):
         self.publish()
         steps = self.store.steps
