@@ -67,3 +67,10 @@ def test_the_demo_loses_nothing_and_doubles_nothing_from_any_folder(tmp_path: Pa
 def test_the_test_command_says_what_it_does() -> None:
     done = subprocess.run([str(ROOT / "tools" / "test"), "--help"], capture_output=True, text=True, check=False)
     assert done.returncode == 0 and "--long" in done.stdout
+
+
+def test_each_yes_in_the_table_of_features_is_a_test() -> None:
+    links = re.findall(r'\[yes\]\((tests/[\w/]+\.py) "(test_\w+)"\)', README)
+    assert len(links) == README.count("[yes](") > 15
+    for path, name in links:
+        assert re.search(rf"^( {{4}})?(async )?def {name}\(", (ROOT / path).read_text(), re.MULTILINE), (path, name)
