@@ -1,12 +1,13 @@
 """What the broker refuses: listed, sent again, handed on, removed, and bounded."""
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import paho.mqtt.client as paho
 import pytest
-from persistmq import DeadLetter, PersistClient
+from persistmq import ClientStopped, DeadLetter, PersistClient
 
 from tests.main_job.receiver import Receiver
 from tests.support.mosquitto import Mosquitto
@@ -88,8 +89,6 @@ def test_beyond_their_bound_the_oldest_go(
     assert [letter.seq for letter in client.dead_letters] == [3, 4, 5, 6]
     assert "more than 4 dead letters" in caplog.text
     assert client.get_status()["refused"] == 6
-    with pytest.raises(ValueError, match="dead_letters_max must be 1 at least"):
-        make_client("other", dead_letters_max=0)
 
 
 def test_a_damaged_one_goes_to_quarantine_and_the_others_are_read(
@@ -119,3 +118,45 @@ def test_each_lane_has_its_own(make_client: Make, strict: Mosquitto) -> None:
     assert client.flush(20)
     assert [letter.payload for letter in client.dead_letters] == [b"plain"]
     assert next(iter(client.dead_letters)).seq > letters[0].seq
+
+
+@pytest.mark.parametrize("durability", ["sync", "async", "spill"])
+def test_threads_that_requeue_the_same_letter_send_it_once(
+    make_client: Make, strict: Mosquitto, durability: str
+) -> None:
+    client = refused(make_client, strict, 1, durability=durability)
+    accepted = client.get_status()["accepted"]
+    letter = next(iter(client.dead_letters))
+    start = threading.Barrier(8)
+    gone: list[str] = []
+
+    def requeue() -> None:
+        start.wait()
+        try:
+            client.dead_letters.requeue(letter)
+        except KeyError:
+            gone.append("gone")
+
+    threads = [threading.Thread(target=requeue) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (client.get_status()["accepted"] - accepted, len(gone)) == (1, 7)
+
+
+def test_a_letter_stays_if_the_client_ends_before_it_is_stored(
+    make_client: Make, strict: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = refused(make_client, strict, 1, durability="spill")
+    letter = next(iter(client.dead_letters))
+    monkeypatch.setattr(client, "wait_for_stored", lambda *_: False)
+    with pytest.raises(ClientStopped, match="before the dead letter was stored"):
+        client.dead_letters.requeue(letter)
+    assert letter.name in [each.name for each in client.dead_letters]
+
+
+@pytest.mark.parametrize("bound", [0, -1, 2.5, "3"])
+def test_a_bound_that_is_no_number_of_letters_is_refused_at_once(make_client: Make, bound: object) -> None:
+    with pytest.raises(ValueError, match="dead_letters_max must be a whole number from 1, or None"):
+        make_client(dead_letters_max=bound)

@@ -110,8 +110,8 @@ class PersistClient:
         start_method: how that process is begun: "spawn" (a fresh interpreter), "forkserver" or "fork".
         drain_after_exit: that process goes on when this one is killed, or ends without ``stop()``, until the cache is
             empty. The next client on the cache takes over from it.
-        dead_letters_max: how many messages that the broker refused are kept; the oldest beyond it are removed when
-            another one comes. None: all.
+        dead_letters_max: how many messages that the broker refused are kept, with ``drain`` in each lane; the oldest
+            beyond it are removed when another one comes. None: all.
         paho_kwargs: for ``paho.mqtt.client.Client``, e.g. ``protocol=MQTTv5``, ``transport="websockets"``.
 
     Attributes:

@@ -4,13 +4,16 @@ import base64
 import json
 import logging
 import os
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from persistmq_core import parked
 from persistmq_core.contracts import Store
+from persistmq_core.errors import ClientStopped
 from persistmq_core.limits import AHEAD_SEQ, CLOCK_VALID_MS
 from persistmq_core.reasons import reason_words
 from persistmq_core.segment import quarantine
@@ -66,13 +69,17 @@ class DeadLetter:
 class DeadLetters:
     """``client.dead_letters``: iterate over it, oldest first in each lane. For any thread; files are read as you go.
 
-    ``letters_max``: beyond it the oldest are removed when another one comes; None: none is.
+    ``letters_max``: of each lane; beyond it the oldest are removed when another one comes; None: none is.
     """
 
     def __init__(self, stores: Sequence[Store], publish: Callable[..., PublishInfo], letters_max: int | None) -> None:
-        if letters_max is not None and letters_max < 1:
-            raise ValueError(f"dead_letters_max must be 1 at least, or None for no bound, not {letters_max!r}")
+        if letters_max is not None and (not isinstance(letters_max, int) or letters_max < 1):
+            raise ValueError(
+                f"dead_letters_max must be a whole number from 1, or None for no bound, not {letters_max!r}"
+            )
         self._stores = stores
+        self._guard = threading.Lock()
+        self._taken: set[tuple[bool, str]] = set()  # those that somebody is about to requeue
         self._publish = publish
         self._letters_max = letters_max
 
@@ -93,13 +100,25 @@ class DeadLetters:
     def requeue(self, letter: DeadLetter) -> PublishInfo:
         """Publish it again, as a new message, and then remove the letter.
 
-        If the power fails between the two it is both sent and still here. Raises what ``publish`` raises, KeyError if
-        the letter is gone: somebody has requeued or removed it.
+        If the power fails between the two it is both sent and still here. Raises what ``publish`` raises, ClientStopped
+        if it was not stored before the client ended (the letter is still here), KeyError if the letter is gone:
+        somebody has requeued or removed it, or is about to.
         """
-        store = self._store_of(letter)
-        info = self._publish(letter.topic, letter.payload, letter.qos, letter.retain, priority=letter.goes_ahead)
-        info.wait_for_stored()
-        store.remove(letter.name)
+        with self._guard:
+            key = (letter.goes_ahead, letter.name)
+            if key in self._taken:
+                raise KeyError(letter.name)
+            store = self._store_of(letter)
+            self._taken.add(key)
+        try:
+            info = self._publish(letter.topic, letter.payload, letter.qos, letter.retain, priority=letter.goes_ahead)
+            if not info.wait_for_stored():
+                raise ClientStopped("this client was stopped before the dead letter was stored as a message")
+            with suppress(FileNotFoundError):  # removed meanwhile, beyond letters_max: it is on its way all the same
+                store.remove(letter.name)
+        finally:
+            with self._guard:
+                self._taken.discard(key)
         return info
 
     def remove(self, letter: DeadLetter) -> None:
