@@ -2,15 +2,18 @@
 
 - A public ``NAME = const(...)`` disappears, and where it is imported its value stands. (mpy-cross does this within one
   file, for names with an underscore.)
-- Annotations, what is imported for them alone, and ``if TYPE_CHECKING`` disappear.
-- Names with one underscore become short. The same ones serve in each module of the core: an object never has private
-  names of two of them. The port's classes inherit from each other, so its modules share theirs without meeting.
+- Annotations, what is imported for them alone, and ``if TYPE_CHECKING`` disappear; so do methods that only say that
+  somebody else has to write them.
+- Parameters that nobody names in a call get one letter, where the function is no part of the application's interface.
+- Names with one underscore become short. The same ones serve in each module: an object never has private names of two
+  of them, unless a class inherits from one of another module. Then these two share theirs without meeting.
 """
 
 import ast
 from itertools import product
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_INTERNAL = ("incoming", "store", "transport")  # modules of the port that an application does not call
 
 
 def fold(modules):
@@ -21,10 +24,24 @@ def fold(modules):
     for (package, module), tree in trees.items():
         folded[package, module] = _Folder(known, dict(known[module])).visit(tree)
         _drop_unused_imports(tree)
-    names = {}
-    for (package, _), tree in folded.items():
-        _Shortener({} if package == "persistmq_core" else names).visit(tree)
+    kept = set().union(*[_named_in_calls(tree) for tree in folded.values()])
+    names = _families(folded)
+    for key, tree in folded.items():
+        _Parameters(key[0] == "persistmq_core" or key[1] in _INTERNAL, kept).visit(tree)
+        _Shortener(names[key]).visit(tree)
     return {key: ast.unparse(tree) for key, tree in folded.items()}
+
+
+def _families(trees):
+    """{key: {private name: short one}}, still empty; one dict for modules whose classes inherit from each other."""
+    found = {key: {} for key in trees}
+    for key, tree in trees.items():
+        bases = {ast.unparse(base) for node in tree.body if isinstance(node, ast.ClassDef) for base in node.bases}
+        for node in tree.body:
+            if isinstance(node, ast.ImportFrom) and node.level and bases & {each.name for each in node.names}:
+                mine, theirs = found[key], found[key[0], node.module]
+                found = {each: theirs if names is mine else names for each, names in found.items()}
+    return found
 
 
 def _constants(tree):
@@ -85,10 +102,17 @@ class _Folder(ast.NodeTransformer):
         return None if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
 
     def visit_FunctionDef(self, node):  # noqa: N802
+        if ast.unparse(node.body[-1]) == "raise NotImplementedError":
+            return None
         node.returns = None
         return self.generic_visit(node)
 
     visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
+
+    def visit_ClassDef(self, node):  # noqa: N802
+        self.generic_visit(node)
+        node.body = node.body or [ast.Pass()]
+        return node
 
     def visit_arg(self, node):
         node.annotation = None
@@ -103,6 +127,39 @@ class _Folder(ast.NodeTransformer):
         if isinstance(node.value, ast.Name) and node.attr in self._modules.get(node.value.id, {}):
             return ast.Constant(self._modules[node.value.id][node.attr])
         return self.generic_visit(node)
+
+
+def _named_in_calls(tree):
+    """Names of arguments, and whatever may be one: a key in a dict that is passed on with **."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.keyword):
+            yield node.arg
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+class _Parameters(ast.NodeTransformer):
+    """MicroPython keeps the names of parameters, not those of other local variables."""
+
+    def __init__(self, is_ours, kept):
+        self._is_ours = is_ours
+        self._kept = kept
+
+    def visit_FunctionDef(self, node):  # noqa: N802 - the names that ast asks for
+        inner = list(ast.walk(node))[1:]
+        is_ours = self._is_ours or (node.name.startswith("_") and not node.name.startswith("__"))
+        if not is_ours or [each for each in inner if isinstance(each, (ast.FunctionDef, ast.Lambda))]:
+            return self.generic_visit(node)
+        arguments = [each for each in node.args.args if each.arg != "self"]
+        taken = {each.id for each in inner if isinstance(each, ast.Name)} | {each.arg for each in arguments}
+        free = (letter for letter in _LETTERS if letter not in taken)
+        short = {each.arg: next(free) for each in arguments if each.arg not in self._kept and each.arg[0] != "_"}
+        for each in inner:
+            if isinstance(each, ast.Name):
+                each.id = short.get(each.id, each.id)
+            elif isinstance(each, ast.arg):
+                each.arg = short.get(each.arg, each.arg)
+        return node
 
 
 class _Shortener(ast.NodeTransformer):

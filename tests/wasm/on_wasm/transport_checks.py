@@ -286,6 +286,9 @@ class StoreInRam(WriteListStore):
     def close(self):
         pass
 
+    def has_folder(self, name):
+        return False
+
 
 class FakeOs:
     rng = Rng(5)
