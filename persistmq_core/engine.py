@@ -174,7 +174,7 @@ class Engine:
         if spill_after_ms:
             _check("spill_after_ms", spill_after_ms, 1, 1 << 29)
             if lanes is not None:
-                raise ValueError("spill_after_ms and lanes: their checkpoints cannot change at once")
+                raise ValueError("messages of a cache with two lanes cannot wait in RAM (spill_after_ms)")
             from .spill import Spill  # noqa: PLC0415 - only here: most have no use for it
 
             self.spill = Spill(store, lane, spill_after_ms, segment_bytes_max)

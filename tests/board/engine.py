@@ -64,7 +64,7 @@ class Board:
             [micropython(), "-X", "heapsize=" + self.heap, "-m", script, str(self._options)],
             env=dict(os.environ, MICROPYPATH=":".join(path)),
             cwd=self.flash.parent,  # it looks there first: in the tree it would find the sources, and compile them
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if options.get("how") == "frozen" else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

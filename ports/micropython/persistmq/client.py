@@ -15,6 +15,7 @@ from persistmq_core.limits import (
     AHEAD_SEQ,
     RECONNECT_DELAY_MS_MAX,
     RECONNECT_DELAY_MS_MIN,
+    SPILL_AFTER_MS,
     STORE_RETRY_MS,
     const,
 )
@@ -40,6 +41,7 @@ class PersistClient(Outcomes):
 
     Parameters as in the CPython port, with a board's defaults: ``window`` is 8 for both QoS, so that the checkpoint
     stays below 128 bytes. ``staged_bytes_max``: from here on ``publish`` with durability "async" writes itself.
+    ``spill_bytes``: with durability "spill", of messages in RAM; a deep sleep or reset without ``stop()`` takes them.
     ``send_bytes``: one send, and with one message more the RAM for it; 4096 is a little faster, 512 a third slower.
     ``mqtt_client`` is umqtt.simple's client, for ``set_last_will``.
     ``before_connect``: a function that is asked before each attempt; while it is not true none is made (``Wlan``).
@@ -53,6 +55,8 @@ class PersistClient(Outcomes):
         cache_path: str = "./cache",
         *,
         durability: str = "sync",
+        spill_bytes: int = 8192,
+        spill_after_ms: int = SPILL_AFTER_MS,
         window: int = 8,
         window_qos2: int = 8,
         ack_timeout_ms: int = ACK_TIMEOUT_MS,
@@ -78,7 +82,9 @@ class PersistClient(Outcomes):
         if not isinstance(client_id, str) or not client_id:
             raise ValueError("client_id must be a string that is not empty, not %r" % (client_id,))
         _one_of("cache_type", cache_type, ("flat",))
-        _one_of("durability", durability, ("sync", "async"))
+        _one_of("durability", durability, ("sync", "async", "spill"))
+        if spill_after_ms < 1:
+            raise ValueError("spill_after_ms must be 1 at least, not %r" % spill_after_ms)
         _one_of("on_session_lost", on_session_lost, ("resend", "trust"))
         _one_of("on_full", on_full, ("reject", "block", "drop_oldest"))
         if 0 in (cache_bytes_max, cache_messages_max):
@@ -88,7 +94,7 @@ class PersistClient(Outcomes):
         self._full_timeout_ms = full_timeout_ms
         self._expires_s = expiry_seconds(expires_after)
         self._is_stepping = False
-        self._sync = durability == "sync"
+        self._sync = durability != "async"
         self._staged_bytes_max = staged_bytes_max
         self._clock = Clock()
         self._transport = UmqttTransport(client_id, self._clock, connect_timeout_ms, max(window, window_qos2))
@@ -106,8 +112,13 @@ class PersistClient(Outcomes):
             from persistmq_core.pace import Pace  # noqa: PLC0415
 
             pace = Pace(drain_messages_per_s or 0, drain_bytes_per_s or 0)
+        store = self._stores[0]
+        if durability == "spill":
+            from persistmq_core.spill_store import SpillStore  # noqa: PLC0415 - as few want it
+
+            store = SpillStore(store, spill_bytes)
         self._engine = Engine(
-            self._stores[0],
+            store,
             self._transport,
             _SystemRandom(),
             self,
@@ -128,6 +139,7 @@ class PersistClient(Outcomes):
             clock=self._clock,
             lanes=lanes,
             pace=pace,
+            spill_after_ms=spill_after_ms if durability == "spill" else 0,
         )
         _let_go_of("recovery")
         self._direct = Direct() if self._sync else None
@@ -297,6 +309,7 @@ class PersistClient(Outcomes):
         """Where things stand, in the words of the CPython port."""
         engine = self._engine
         kept = list(self._kept.values())
+        spill = engine.spill
         status = engine.accounts()
         status.update({
             "connected": engine.online(),
@@ -306,6 +319,7 @@ class PersistClient(Outcomes):
             "clock_valid": self._clock.unix_ms() > 0,
             "staged": sum([lane.spool.next_seq - lane.spool.first_seq for lane in engine.lanes])
             + sum([group.end_seq - group.first_seq for group in kept]),
+            "in_ram": spill.waiting() if spill else 0,
             "in_flight": engine.delivery.under_way() if engine.online() else 0,
             "repeated": engine.delivery.repeated(),
             "connections": engine.connections,
@@ -327,7 +341,11 @@ class PersistClient(Outcomes):
         self._engine.draining = True
         self._step_until(self._engine.quiet, timeout)
         self._closed = True
-        self._engine.close()
+        try:
+            self._engine.close()
+        except MemoryError:
+            gc.collect()
+            self._engine.close()
         for store in self._stores:
             store.close()
 
@@ -335,7 +353,19 @@ class PersistClient(Outcomes):
 
     def is_stored(self, seq: int) -> bool:
         lane = self._engine.lanes[seq >= AHEAD_SEQ]
+        spill = self._engine.spill
+        if spill and spill.holds(seq) and not self._engine.delivery.is_settled(seq):
+            return False
         return (seq - AHEAD_SEQ if seq >= AHEAD_SEQ else seq) < lane.journal.end_seq
+
+    def store_now(self, seq: int) -> bool:
+        self._commit()
+        if self._engine.spill:
+            try:
+                self._engine.spill.leave()
+            except OSError as failure:
+                self._engine.store_error = str(failure)
+        return self.is_stored(seq)
 
     def is_published(self, seq: int) -> bool:
         return self._engine.delivery.is_settled(seq) and self.drop_of(seq) is None

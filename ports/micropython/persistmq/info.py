@@ -23,8 +23,12 @@ class PublishInfo:
         return 13 if self._client.drop_of(self.seq) else 0
 
     def is_stored(self) -> bool:
-        """True if it survives a power cut. Always so after ``publish()`` with durability "sync"."""
+        """True if it survives a power cut, or is delivered. Always so after ``publish()`` with durability "sync"."""
         return self._client.is_stored(self.seq)
+
+    def wait_for_stored(self, timeout: "float | None" = None) -> bool:
+        """Store it now, and with it all that waits in RAM; True if it is. There is nothing to wait for on a board."""
+        return self._client.store_now(self.seq)
 
     def is_published(self) -> bool:
         """True if the broker has acknowledged it (QoS 0: if the connection has taken it)."""
