@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from persistmq import PersistClient
 
+from persistmq_core.journal import MESSAGE, JournalReader
+
 
 def contents(cache: Path) -> "dict[str, bytes | None]":
     """Every file and folder (None) with its bytes; without the lock file, which has the pid of whoever came last."""
@@ -51,3 +53,16 @@ def before_each_sync(client: PersistClient, monkeypatch: pytest.MonkeyPatch, wai
         sync(name)
 
     monkeypatch.setattr(client._stores[0], "sync", waiting_sync)
+
+
+def stored_payloads(client: PersistClient) -> list[str]:
+    """What is in the ordinary lane's journal, in order. The client has no connection."""
+    lane = client._engine.lanes[0]
+    journal = lane.journal
+    reader = JournalReader(client._stores[0], lane.delivery.checkpoint.cache_id)
+    found = []
+    for seq in range(lane.delivery.cursor(), journal.end_seq):
+        if reader.peek(seq, journal.end_seq, journal.active_seq, journal.skipped) == MESSAGE:
+            assert reader.record is not None
+            found.append(bytes(reader.record.payload).decode(errors="backslashreplace"))
+    return found

@@ -31,6 +31,7 @@ from persistmq_core.limits import (
 from . import clock, process_events
 from .cache_types import OpenStore, known_type, open_store
 from .chance import SystemRandom
+from .checks import bound, one_of
 from .connect_options import check_address, client_options
 from .dead_letters import DeadLetters
 from .delivery_elsewhere import DeliveryElsewhere
@@ -44,6 +45,7 @@ from .messages import Message, Payload, expiry_seconds, with_defaults
 from .outcomes import Outcomes
 from .ram_first import RamFirst, check_spill
 from .recorded_client import check_portable
+from .takeover import take_over
 from .transport import PahoTransport
 from .two_lanes import ahead_store, check_drain, lanes_of, pace_of, together
 from .worker_start import check_start_method
@@ -169,11 +171,11 @@ class PersistClient:
         if not isinstance(client_id, str) or not client_id:
             raise ValueError(f"client_id must be a string that is not empty, not {client_id!r}")
         cache_type = known_type(cache_type)
-        _one_of("durability", durability, ("sync", "async", "spill"))
+        one_of("durability", durability, ("sync", "async", "spill"))
         check_spill(durability, spill_after_ms, drain, worker)
-        _one_of("on_session_lost", on_session_lost, ("resend", "trust"))
-        _one_of("worker", worker, ("thread", "process"))
-        _one_of("on_full", on_full, ON_FULL)
+        one_of("on_session_lost", on_session_lost, ("resend", "trust"))
+        one_of("worker", worker, ("thread", "process"))
+        one_of("on_full", on_full, ON_FULL)
         if on_full == "drop_oldest" and worker == "process":
             raise ValueError('on_full="drop_oldest" needs worker="thread"')
         check_drain(drain, backlog_share, (drain_messages_per_s, drain_bytes_per_s), worker)
@@ -205,8 +207,8 @@ class PersistClient:
             "segment_bytes_max": segment_bytes_max,
             "session_marker": zlib.crc32(client_id.encode()),
             "trust_lost_session": on_session_lost == "trust",
-            "cache_bytes_max": _bound("cache_bytes_max", cache_bytes_max),
-            "cache_messages_max": _bound("cache_messages_max", cache_messages_max),
+            "cache_bytes_max": bound("cache_bytes_max", cache_bytes_max),
+            "cache_messages_max": bound("cache_messages_max", cache_messages_max),
             "free_bytes_min": free_bytes_min,
             "pace": pace_of(drain_messages_per_s, drain_bytes_per_s),
             "identity": client_id if identity else "",
@@ -247,6 +249,10 @@ class PersistClient:
                 GroupCommit(lane.spool, lane.journal, not self._sync, self._appended) for lane in self._engine.lanes
             ]
             self._commits = together(commits, self._engine)
+            self._older = take_over(cache_path, self._stores[0], self._engine, commits[0])
+            if self._older is not None and self._older.is_pending:
+                # A worker that is left alone could not tell a part of what is being taken over from all of it.
+                settings["drain_after_exit"] = drain_after_exit = False
             self._delivery: DeliveryHere | DeliveryElsewhere
             if transport is not None:
                 self._delivery = DeliveryHere(self._engine, transport)
@@ -272,7 +278,6 @@ class PersistClient:
         self._has_runner = False
         self._stopped = False  # no more publishes
         self._forked = False
-        _warn_of_older_cache(cache_path)
         process_events.watch(self)
 
     # --- the seed's calls ---
@@ -305,8 +310,8 @@ class PersistClient:
         Raises ValueError or TypeError (topic, payload, qos: nothing was written), StoreError (the disk: not accepted,
         what was stored before is whole), CacheFull (a StoreError: a bound of the cache), ClientStopped.
         """
-        if self._stopped or self._forked:
-            self._check_alive()
+        if self._stopped or self._forked or self._older is not None:
+            self._check_ready()
         expires_s = self._expires_s if expires_after is None else expiry_seconds(expires_after)
         stage = self._commits.stage
         try:
@@ -336,8 +341,8 @@ class PersistClient:
         A message is ``(topic, payload)``, or with its own ``(topic, payload, qos, retain)``, or a dict of these names.
         They are held in memory until they are stored. Raises what ``publish`` raises.
         """
-        if self._stopped or self._forked:
-            self._check_alive()
+        if self._stopped or self._forked or self._older is not None:
+            self._check_ready()
         batch = [with_defaults(message, qos, retain) for message in messages]
         if not batch:
             return []
@@ -369,7 +374,7 @@ class PersistClient:
         A task that is cancelled while it waits does not take its message back: it is stored and delivered all the same.
         Raises what ``publish`` raises.
         """
-        self._check_alive()
+        self._check_ready()
         self._check_not_here()
         self._start()  # the client's thread is the one that syncs
         expires_s = self._expires_s if expires_after is None else expiry_seconds(expires_after)
@@ -408,6 +413,7 @@ class PersistClient:
             "clock_valid": clock.unix_ms() > 0,
             **status,
             "store_error": self._commits.store_error or status["store_error"],
+            "takeover_error": self._older.error if self._older is not None else "",
         }
 
     def flush(self, timeout: float | None = None) -> bool:
@@ -511,6 +517,12 @@ class PersistClient:
             raise ClientStopped("this client was stopped; make a new one on the same cache to go on")
         self._check_process()
 
+    def _check_ready(self) -> None:
+        """For a message."""
+        self._check_alive()
+        if self._older is not None:
+            self._older.check(self._start)
+
     def _check_process(self) -> None:
         if self._forked:
             raise RuntimeError("this client belongs to the parent process; make one in the child, on another cache")
@@ -574,6 +586,8 @@ class PersistClient:
             if before != progress:
                 self._outcomes.tell(self._delivery.cursors())
             self._loops.tell()
+            if self._older is not None:
+                delay_ms = min(delay_ms, self._older.turn(now_ms, self._delivery))
             if self._commits.store_error:
                 delay_ms = min(delay_ms, STORE_RETRY_MS)
             self._delivery.sleep(0 if self._delivery.is_over else delay_ms)
@@ -605,6 +619,8 @@ class PersistClient:
         self._delivery.close()
         if self._in_ram():
             logger.error("stopped with %d messages that waited in RAM and could not be stored", self._in_ram())
+        if self._older is not None:
+            self._older.settle(self._delivery.cursors()[0])
         for store in self._stores:
             store.close()
         self._cache_lock.release()
@@ -619,22 +635,3 @@ class PersistClient:
         """The process ends without stop(): what was accepted is stored, the broker is told good-bye."""
         self._delivery.is_left_behind = self._drain_after_exit
         self.stop(timeout=0)
-
-
-def _warn_of_older_cache(cache_path: str | os.PathLike[str]) -> None:
-    for name in sorted(os.listdir(cache_path)):
-        if name == "database.sq3" or name.endswith(".pkl"):
-            logger.warning("%s holds messages of persistmq 0.1.4 (%s): they are not taken over yet", cache_path, name)
-            return
-
-
-def _bound(name: str, value: int | None) -> int:
-    """For the engine, where 0 is no bound."""
-    if value == 0:
-        raise ValueError(f"{name} is 0: nothing could be published; None is no bound")
-    return value or 0
-
-
-def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {value!r}")

@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+from collections.abc import Sequence
 
 FILE_MODE = 0o640  # messages may be confidential: the group may read them, for inspection; nobody else
 FOLDER_MODE = 0o750
@@ -47,8 +48,11 @@ def clear_for_file(path: str, name: str) -> None:
         set_aside(path, name)
 
 
-def set_aside(path: str, name: str) -> str:
-    """Move ``name`` to quarantine, durably; returns its name there."""
+def set_aside(path: str, name: str, endings: Sequence[str] = ()) -> str:
+    """Move ``name`` to quarantine, durably, and with it what has its name and one of ``endings``.
+
+    Returns its name there.
+    """
     old_path = path + "/" + name
     if name == QUARANTINE:
         aside = _free_name(old_path + ".was")
@@ -59,6 +63,9 @@ def set_aside(path: str, name: str) -> str:
     os.makedirs(folder, FOLDER_MODE, exist_ok=True)
     new_path = _free_name(folder + "/" + os.path.basename(name))
     os.rename(old_path, new_path)
+    for ending in endings:
+        if os.path.lexists(old_path + ending):
+            os.rename(old_path + ending, new_path + ending)
     sync_folder(folder)
     sync_folder(os.path.dirname(old_path))
     return QUARANTINE + "/" + os.path.basename(new_path)

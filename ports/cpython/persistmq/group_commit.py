@@ -156,6 +156,10 @@ class GroupCommit:
             self._holder = _NOBODY
             self._wake()
 
+    def is_held(self) -> bool:
+        """Somebody lets no group be written."""
+        return self._holder != _NOBODY
+
     def is_busy_here(self) -> bool:
         """True in a signal handler that interrupted this thread inside one of these methods: nobody else can go on."""
         # _is_owned is what Condition itself asks of the lock.

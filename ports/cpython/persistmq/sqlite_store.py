@@ -412,10 +412,7 @@ class SqliteStore(Store):
         """Put another database in the place of the damaged one, with what reads of that; it is kept."""
         pieces, pages = copy_what_reads(self._database_path, self.path + "/" + NEW_DATABASE)
         directory.sync_folder(self.path)
-        aside = directory.set_aside(self.path, DATABASE)
-        for ending in SIDE_FILES:
-            if os.path.exists(self._database_path + ending):
-                os.rename(self._database_path + ending, self.path + "/" + aside + ending)
+        aside = directory.set_aside(self.path, DATABASE, SIDE_FILES)
         self._clear_up()
         words = "the database %s was damaged: %d pieces are in a new one, %d pages did not read; it is kept as %s"
         logger.error(words, self._database_path, pieces, pages, aside)
