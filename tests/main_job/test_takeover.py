@@ -18,6 +18,7 @@ from persistmq import PersistClient, StoreError
 from persistmq.sqlite_store import SqliteStore
 from persistmq.store import FileStore
 
+from persistmq_core.spill_store import STORED
 from tests.main_job import processes
 from tests.main_job.cache_files import contents, stored_payloads
 from tests.main_job.older_cache import KINDS, numbered, payloads, write_database, write_pickles
@@ -426,7 +427,9 @@ class FullDisk:
         self._append(store, name, view)
 
 
-@pytest.mark.parametrize("worker", ["thread", "process"])
+@pytest.mark.parametrize(
+    ("worker", "durability"), [("thread", "sync"), ("thread", "async"), ("thread", "spill"), ("process", "sync")]
+)
 def test_while_the_disk_is_full_new_messages_wait_behind_the_old_ones(
     make_client: Make,
     broker: Mosquitto,
@@ -434,6 +437,7 @@ def test_while_the_disk_is_full_new_messages_wait_behind_the_old_ones(
     cache: Path,
     cache_type: str,
     worker: str,
+    durability: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if (cache_type, worker) == ("sqlite", "process"):
@@ -442,7 +446,7 @@ def test_while_the_disk_is_full_new_messages_wait_behind_the_old_ones(
     monkeypatch.setattr("persistmq.older_caches.BATCH_MESSAGES", 10)
     write_database(cache, numbered(35))
     disk = FullDisk(cache_type, monkeypatch, 2)
-    client = make_client(worker=worker, start_method="fork")
+    client = make_client(worker=worker, start_method="fork", durability=durability, spill_after_ms=50)
     status = client.get_status()
     assert status["accepted"] == 20
     assert "wait to be taken over: " in status["takeover_error"]
@@ -452,6 +456,8 @@ def test_while_the_disk_is_full_new_messages_wait_behind_the_old_ones(
         assert caught.value.errno == errno.ENOSPC
     client.connect_async("127.0.0.1", broker.port)
     assert receiver.wait(20) == payloads(numbered(20))  # what is in the journal is delivered meanwhile
+    time.sleep(0.2)  # and "spill" is not tempted by a link that is healthy: the rest must go to storage
+    assert client._ram is None or client._ram.state == STORED
     disk.left = 1 << 30
     assert until(lambda: client.get_status()["takeover_error"] == "")
     client.publish("a", "new")
