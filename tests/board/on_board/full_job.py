@@ -1,6 +1,7 @@
 """Publish until the flash is full, and some more; then deliver, then publish again. Options: port, payload_bytes."""
 
 import json
+import os
 
 import board
 
@@ -21,6 +22,7 @@ while refused < 60:
         refused += 1
 status = client.get_status()
 figures = {"stored": stored, "waiting": status["waiting"], "staged": status["staged"]}
+figures["files"] = len(os.listdir("/flash/cache/journal"))
 client.connect_async("127.0.0.1", board.options["port"])
 figures["drained"] = client.flush(15)
 figures["then"] = client.get_status()
