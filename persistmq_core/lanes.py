@@ -156,11 +156,14 @@ class Lanes:
                 state.has_ahead = is_saved
 
     def evict(self, messages: int, wanted_bytes: int) -> None:
-        before = self._behind.checkpoint.evicted
+        evicted = self._behind.checkpoint.evicted
+        reclaimed_bytes = self._behind.reader.reclaimed_bytes
         self._behind.evict(messages, wanted_bytes)
-        evicted = self._behind.checkpoint.evicted - before
-        if evicted < messages or (wanted_bytes > 0 and not evicted):
-            self._before.evict(messages - evicted, wanted_bytes)
+        self._behind.reclaim()  # what it frees the other lane need not give
+        messages -= self._behind.checkpoint.evicted - evicted
+        wanted_bytes -= self._behind.reader.reclaimed_bytes - reclaimed_bytes
+        if messages > 0 or wanted_bytes > 0:
+            self._before.evict(messages, wanted_bytes)
 
     def could_reclaim(self) -> bool:
         return self._behind.could_reclaim() or self._before.could_reclaim()

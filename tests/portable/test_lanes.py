@@ -305,6 +305,20 @@ class BoundsTest(unittest.TestCase):
                 break
         self.assertTrue(world.engine.make_room(0, 1, 1000))
 
+    def test_what_the_backlog_does_not_free_comes_from_the_lane_ahead(self):
+        world = TwoLanes(cache_bytes_max=16384)
+        for _ in range(16):
+            world.put(b"x" * 300)
+        while True:
+            try:
+                world.put(b"x" * 300, priority=True)
+            except OSError:
+                break
+        self.assertTrue(world.engine.make_room(0, 1, 8000))
+        of_both = [seq >= AHEAD_SEQ for seq, _, _ in world.diary.drops]
+        self.assertEqual(set(of_both), {False, True})
+        self.assertEqual(of_both, sorted(of_both))
+
 
 if __name__ == "__main__":
     unittest.main()
