@@ -169,3 +169,28 @@ def test_an_expiry_that_is_no_number_is_refused_before_anything_is_written(make_
     with pytest.raises(TypeError):
         client.publish("a", "b", expires_after="1")  # type: ignore[arg-type]
     assert client.get_status()["accepted"] == 0
+
+
+@pytest.mark.parametrize("drain", [None, "in_order"])
+def test_with_drop_oldest_many_threads_at_a_full_cache_are_all_accepted(make_client: Make, drain: str | None) -> None:
+    client = make_client(cache_messages_max=200, on_full="drop_oldest", drain=drain)
+    refusals: list[str] = []
+
+    def publish(priority: bool) -> None:
+        for number in range(200):
+            try:
+                if number % 7:
+                    client.publish("t", "x", priority=priority)
+                else:
+                    client.publish_many([("t", "x")] * 5, priority=priority)
+            except CacheFull as full:
+                refusals.append(str(full))
+
+    threads = [threading.Thread(target=publish, args=(drain is not None and index % 2 > 0,)) for index in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    status = client.get_status()
+    assert (refusals, status["accepted"]) == ([], 6 * (171 + 29 * 5))
+    assert status["waiting"] <= 200

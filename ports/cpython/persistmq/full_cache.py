@@ -54,8 +54,11 @@ class FullCache:
         """By the client's thread, which delivers: evict for those who wait for that."""
         while self.wishes:
             wish = self.wishes.popleft()
+            evicted = self._engine.accounts()["evicted"]
             try:
-                wish.is_granted = self._engine.make_room(now_ms, wish.count, wish.wanted_bytes)
+                has_room = self._engine.make_room(now_ms, wish.count, wish.wanted_bytes)
+                # Others publish meanwhile, and may have taken what was given up: then it is tried again.
+                wish.is_granted = has_room or self._engine.accounts()["evicted"] > evicted
             finally:
                 wish.is_answered.set()
 
