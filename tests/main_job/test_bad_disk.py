@@ -3,6 +3,7 @@
 import errno
 import os
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,27 @@ def test_in_async_a_disk_that_fills_up_keeps_the_messages_in_ram_and_says_so(
     assert client.flush(15), client.get_status()
     assert [int(payload.split()[0]) for payload in receiver.wait(accepted)] == list(range(accepted))
     assert client.get_status()["store_error"] == ""
+
+
+def test_who_waits_for_storage_that_fails_until_the_client_is_stopped_is_told(
+    make_client: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = make_client(durability="async")
+    assert client.publish("t", "stored").wait_for_stored(10)
+
+    def is_full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(client._stores[0], "append", is_full)
+    info = client.publish("t", "not stored")
+    told: list[bool] = []
+    waiter = threading.Thread(target=lambda: told.append(info.wait_for_stored()), daemon=True)
+    waiter.start()
+    assert until(lambda: client.get_status()["store_error"])
+    client.stop(timeout=0.5)
+    waiter.join(10)
+    assert told == [False]
+    assert info.wait_for_stored() is False
 
 
 def test_a_cache_path_that_is_a_file_or_below_one_is_refused_by_name(make_client: Make, tmp_path: Path) -> None:

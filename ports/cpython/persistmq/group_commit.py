@@ -55,6 +55,7 @@ class GroupCommit:
         self._kept: Group | None = None
         self._errors: dict[int, StoreError] = {}
         self._ended = False
+        self._is_over = False  # nothing that is left will be written
 
     def stage(
         self, topic: str, payload: object, qos: int, retain: bool, expires_s: int = 0, priority: bool = False
@@ -100,7 +101,10 @@ class GroupCommit:
         return self._journal.end_seq > seq
 
     def commit(self, seq: int, timeout: float | None = None) -> bool:
-        """Return True when ``seq`` is on storage, False after ``timeout`` seconds. Raises its StoreError."""
+        """Return True when ``seq`` is on storage, False after ``timeout`` seconds. Raises its StoreError.
+
+        False as well if it could not be stored before ``end``.
+        """
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             outcome = self.outcome(seq)
@@ -114,7 +118,11 @@ class GroupCommit:
             with self._lock:
                 if self._leader == threading.get_ident():
                     raise StoreError(_EINTR, "publish() in a signal handler that interrupted publish()")
-                if self._journal.end_seq > seq or seq in self._errors or self._write(may_gather=True):
+                if self._journal.end_seq > seq or seq in self._errors:
+                    continue
+                if self._is_over and self._keep_failed:
+                    return False
+                if self._write(may_gather=True):
                     continue
                 gate = self._queue(seq)
             if not gate.acquire(timeout=left):
@@ -170,6 +178,7 @@ class GroupCommit:
         with self._lock:
             self._ended = True
             self.commit_staged()
+            self._is_over = True
 
     def pending(self) -> bool:
         """Something is staged that no caller is writing."""

@@ -39,7 +39,8 @@ class PublishInfo:
     def wait_for_stored(self, timeout: float | None = None) -> bool:
         """Wait up to ``timeout`` seconds (None: without end) until it is stored; True if it is.
 
-        With durability "spill" all that waits in RAM is written for it.
+        False at the timeout, or when the client was stopped and the disk had not taken it. With durability "spill" all
+        that waits in RAM is written for it.
         """
         return self._client.wait_for_stored(self.seq, timeout)
 
