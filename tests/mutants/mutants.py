@@ -110,7 +110,8 @@ MUTANTS = (
            "A restart reads which PUBRECs came, and publishes again."),
     # 4. The packet identifier is a function of the sequence number; no number is given twice.
     Mutant("identifier-short", 4, "delivery.py", "                    identifier = id_first + seq % id_span\n",
-           "                    identifier = id_first + seq % 50\n", "", "Identifiers are used again after 50 messages."),
+           "                    identifier = id_first + seq % 50\n", "",
+           "Identifiers are used again after 50 messages."),
     Mutant("lanes-meet", 4, "engine.py", "listener, PACKET_ID_AHEAD, PACKET", "listener, 1, PACKET", "lanes",
            "Both lanes have the same identifiers."),
     Mutant("bound-ignored", 4, "delivery.py", "                if seq >= self._sent_bound:\n",
