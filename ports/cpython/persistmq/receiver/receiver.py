@@ -58,6 +58,7 @@ class Receiver:
         self._bulk_topic = bulk_topic_rewrite
         self._bundle_bytes_max = bundle_bytes_max
         self._guard = threading.Lock()  # of the ledger
+        self._is_stale = False  # a commit failed: nobody knows what of it is durable
         self._batch = Batch()
         self._taken: list[Received] = []
         self._aside, self._aside_bytes = self._output.aside()
@@ -76,8 +77,12 @@ class Receiver:
         """What is new of one PUBLISH: itself, nothing, or messages of a bundle. Not durable before ``commit``.
 
         ``properties``: paho's, or its user properties: pairs (name, value), or a dict. ``retain``: as it came, True for
-        what the broker had kept. Raises OSError or OutputError if something had to be put aside and cannot be.
+        what the broker had kept. Raises OSError or OutputError if the output fails.
         """
+        if self._is_stale:
+            with self._guard:
+                self._output.reload()
+            self._is_stale = False
         now_ms = unix_ms()
         prefix = prefix_of(topic, self._bulk_topic)
         try:
@@ -125,7 +130,7 @@ class Receiver:
                 for key in batch.streams:
                     logger.warning("%s/%08x has too many gaps: the older ones are only counted from now on", *key)
         except Exception:
-            self._output.reload()
+            self._is_stale = True
             raise
         self._output.tidy()
 

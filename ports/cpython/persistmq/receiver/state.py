@@ -8,6 +8,8 @@ what it held may be handed out again, and nothing is lost by it.
 import json
 import logging
 import os
+import shutil
+import tempfile
 from collections.abc import Iterable
 from typing import Any
 
@@ -33,6 +35,7 @@ _FOLDER = "ledger"  # of the state directory: a publisher's client that is given
 _TOPIC = "ledger"
 _COUNTS = ("first", "closed_end", "closed", "received", "repeated", "last_ms")
 _RECORD_STREAMS_MAX = 100  # in one record of a rewriting
+_COPY_ATTEMPTS = 5
 _GROWTH_MAX = 4  # times its size after the last rewriting, and a segment
 
 
@@ -193,6 +196,29 @@ class LedgerFiles(LedgerJournal):
         """A second call does nothing."""
         self._files.close()
         self._lock.release()
+
+
+def read_ledger(path: "str | os.PathLike[str]") -> Ledger:
+    """What a receiver has stored there, which may be at work. Raises OSError, FormatError."""
+    folder = os.path.join(os.fspath(path), _FOLDER)
+    with tempfile.TemporaryDirectory() as copies:
+        for attempt in range(_COPY_ATTEMPTS):  # files go while they are copied
+            try:
+                copy = shutil.copytree(folder, os.path.join(copies, str(attempt)), ignore=_nothing_else)
+                break
+            except (shutil.Error, FileNotFoundError):
+                if attempt + 1 == _COPY_ATTEMPTS or not os.path.isdir(folder):
+                    raise
+        store = FileStore(copy)
+        try:
+            return LedgerJournal(store).ledger
+        finally:
+            store.close()
+
+
+def _nothing_else(_folder: str, names: list[str]) -> list[str]:
+    """Of a ledger's folder, what is not copied."""
+    return [name for name in names if name in ("quarantine", "lock")]
 
 
 def _encode(streams: "Iterable[tuple[Key, Stream]]", notes: "dict[str, Any]") -> bytes:

@@ -1,0 +1,100 @@
+"""The processes that get killed: python -m tests.receiver.lives PORT FOLDER OUTPUT
+
+A nursery, so that a life does not begin with the import of half the standard library: each is a fork of it. It reads
+"begin publisher LIFE", "drain publisher LIFE" (ends when all is delivered), "begin receiver 0", "kill NAME" and
+"end NAME" (waits, with SIGTERM for the receiver) and answers each with one line: the pid, or the exit status. When its
+input ends, so do its children and it.
+"""
+
+import os
+import random
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from paho.mqtt.enums import MQTTProtocolVersion
+from persistmq import PersistClient
+from persistmq.receiver import Subscriber
+from persistmq.receiver.command import command
+
+LIFE_S_MAX = 300  # nobody lives on if nobody kills
+
+
+def publish(life: int, port: int, folder: Path, is_last: bool) -> None:
+    """QoS 1 and 2; each number that ``publish()`` returned is a line of ``published``."""
+    rng = random.Random(life)
+    published = os.open(folder / "published", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    client = PersistClient(
+        "soak",
+        cache_path=folder / "cache",
+        protocol=MQTTProtocolVersion.MQTTv5,
+        identity=True,
+        ack_timeout_ms=5000,
+        reconnect_delay_ms_min=10,
+        reconnect_delay_ms_max=100,
+        segment_bytes_max=8192,
+    )
+    client.connect_async("127.0.0.1", port)
+    began = time.monotonic()
+    while not is_last and time.monotonic() - began < LIFE_S_MAX:
+        info = client.publish("soak/%d" % rng.randrange(3), "%d %d" % (life, rng.randrange(1000)), rng.choice((1, 2)))
+        os.write(published, b"%d\n" % info.seq)
+        time.sleep(rng.choice((0, 0, 0.001)))
+    if not client.flush(60):
+        raise TimeoutError("not delivered: %r" % client.get_status())
+    # And one more, at which a receiver sees what it missed before.
+    info = client.publish("soak/last", "last", 1)
+    os.write(published, b"%d\n" % info.seq)
+    if not client.flush(60):
+        raise TimeoutError("not delivered: %r" % client.get_status())
+    client.stop()
+
+
+def receive(port: int, folder: Path, output: str) -> None:
+    """The command, as a user runs it, but for quicker attempts to connect."""
+    Subscriber.__init__.__kwdefaults__.update(reconnect_delay_ms_min=10, reconnect_delay_ms_max=100)
+    where = ["-h", "127.0.0.1", "-p", str(port), "-t", "soak/#", "-i", "soak-receiver", "--from-first", "-o", output]
+    command.main(where, standalone_mode=False)
+
+
+def main(port: int, folder: Path, output: str) -> None:
+    pids: dict[str, int] = {}
+    for line in sys.stdin:
+        what, name, *rest = line.split()
+        if what in ("begin", "drain"):
+            pid = os.fork()
+            if pid == 0:
+                _live(what, name, int(rest[0]), port, folder, output)
+            pids[name] = pid
+            answer = pid
+        else:
+            if what == "kill":
+                os.kill(pids[name], signal.SIGKILL)
+            elif name == "receiver":
+                os.kill(pids[name], signal.SIGTERM)
+            answer = os.waitstatus_to_exitcode(os.waitpid(pids.pop(name), 0)[1])
+        print(answer, flush=True)
+    for pid in pids.values():
+        os.kill(pid, signal.SIGKILL)
+
+
+def _live(what: str, name: str, life: int, port: int, folder: Path, output: str) -> None:
+    status = 1
+    try:
+        signal.alarm(LIFE_S_MAX)
+        if name == "publisher":
+            publish(life, port, folder, what == "drain")
+        else:
+            receive(port, folder, output)
+        status = 0
+    except BaseException:  # noqa: BLE001 - the test reads it
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
