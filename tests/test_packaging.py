@@ -19,8 +19,11 @@ def test_the_wheel_holds_the_core_and_the_port_and_works_by_itself(tmp_path: Pat
     names = zipfile.ZipFile(wheel).namelist()
     expected = [f"persistmq_core/{path.name}" for path in ROOT.glob("persistmq_core/*.py")]
     expected += [f"persistmq/{path.name}" for path in ROOT.glob("ports/cpython/persistmq/*.py")]
+    expected += [f"persistmq/receiver/{path.name}" for path in ROOT.glob("ports/cpython/persistmq/receiver/*.py")]
     assert set(expected) | {"persistmq/py.typed"} <= set(names)
     assert not [name for name in names if name.startswith(("tests", "tools"))]
+    (entry_points,) = [name for name in names if name.endswith("entry_points.txt")]
+    assert b"persistmq-receive = persistmq.receiver.__main__:main" in zipfile.ZipFile(wheel).read(entry_points)
 
     subprocess.run([*pip, "install", "--target", str(tmp_path / "site"), str(wheel)], check=True)
     program = (
