@@ -71,9 +71,8 @@ class Journal:
         grown = self._bytes + added
         has_room = grown <= self._segment_bytes_max or self._bytes == HEADER_BYTES
         rolls = self._rolls_wanted
-        if self._name and has_room and self._rolls == rolls:
-            name = self._name
-        else:
+        name = active = self._name  # read once: another thread may seal it
+        if not (active and has_room and self._rolls == rolls):
             self._rolls = rolls
             # Numbers of an aborted batch are never used again (its frames may be in the sealed segment).
             name = segment_name(first_seq, self._cache_id)
@@ -84,7 +83,6 @@ class Journal:
                 frames, more = header, [frames] + list(more)
             added += HEADER_BYTES
             grown = added
-        active = self._name
         self._untouched = ""
         self._name = ""  # sealed, unless all goes well: also if a signal ends this half way
         if name != active:

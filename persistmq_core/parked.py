@@ -44,8 +44,8 @@ def read(store: Store, letter: Letter, read_bytes: int = READ_BYTES) -> "Record 
 
 def trim(store: Store, letters_max: int) -> int:
     """Remove the oldest beyond ``letters_max``; how many these were. Raises OSError."""
-    names = sorted(store.list(FOLDER))
-    excess = names[: max(0, len(names) - letters_max)]
-    for name in excess:
-        store.remove(name)
+    found = letters(store)
+    excess = found[: max(0, len(found) - letters_max)]
+    for letter in excess:
+        store.remove(letter.name)
     return len(excess)

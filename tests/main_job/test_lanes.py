@@ -145,6 +145,10 @@ def test_what_cannot_be_is_named(make_client: Make, tmp_path: Path) -> None:
         make_client(drain="fast")
     with pytest.raises(ValueError, match="backlog_share must be between 0 and 1, not 1"):
         make_client(drain="live_first", backlog_share=1)
+    with pytest.raises(ValueError, match="backlog_share must be a number, not 'a'"):
+        make_client(drain="live_first", backlog_share="a")
+    with pytest.raises(ValueError, match="drain_bytes_per_s must be a number, not True"):
+        make_client(drain_bytes_per_s=True)
     with pytest.raises(ValueError, match="drain_messages_per_s must be greater than 0"):
         make_client(drain_messages_per_s=0)
     with pytest.raises(ValueError, match='drain= needs worker="thread"'):
@@ -158,5 +162,7 @@ def test_what_cannot_be_is_named(make_client: Make, tmp_path: Path) -> None:
         client.publish_many([("a", 1)], priority=True)
     assert client.get_status()["accepted"] == 0
     make_client("other", drain="in_order", cache_path=tmp_path / "two").stop()
+    with pytest.raises(ValueError, match="is the second lane of the cache in"):
+        make_client("other", cache_path=tmp_path / "two" / "ahead")
     with pytest.raises(ValueError, match="holds a second lane"):
         make_client("other", worker="process", cache_path=tmp_path / "two")

@@ -49,6 +49,13 @@ class ParkedTest(unittest.TestCase):
         self.assertEqual(parked.trim(world.store, 2), 3)
         self.assertEqual([letter.seq for letter in parked.letters(world.store)], [4, 5])
 
+    def test_files_that_are_not_ours_neither_count_nor_go(self):
+        world = self.refused(2)
+        world.store.replace("dead/0.txt", b"a note")
+        self.assertEqual(parked.trim(world.store, 2), 0)
+        self.assertEqual(parked.trim(world.store, 1), 1)
+        self.assertTrue("dead/0.txt" in world.store.snapshot())
+
     def test_there_are_none_in_a_new_cache(self):
         self.assertEqual(parked.letters(WriteListStore()), [])
 

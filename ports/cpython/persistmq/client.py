@@ -47,7 +47,7 @@ from .ram_first import RamFirst, check_spill
 from .recorded_client import check_portable
 from .takeover import take_over
 from .transport import PahoTransport
-from .two_lanes import ahead_store, check_drain, lanes_of, pace_of, together
+from .two_lanes import ahead_store, check_drain, check_number, check_path, lanes_of, pace_of, together
 from .worker_start import check_start_method
 from .writer import Writer
 
@@ -178,6 +178,8 @@ class PersistClient:
         one_of("on_full", on_full, ON_FULL)
         if on_full == "drop_oldest" and worker == "process":
             raise ValueError('on_full="drop_oldest" needs worker="thread"')
+        check_path(cache_path)
+        check_number("full_timeout_ms", full_timeout_ms)
         check_drain(drain, backlog_share, (drain_messages_per_s, drain_bytes_per_s), worker)
         if drain is not None and window_qos2 < 2:
             raise ValueError("window_qos2 must be 2 at least with drain=: each lane has half of it")

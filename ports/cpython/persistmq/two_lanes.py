@@ -10,20 +10,37 @@ from .cache_types import OpenStore, open_store
 from .group_commit import GroupCommit
 from .lane_commits import LaneCommits
 
+_RATES = ("drain_messages_per_s", "drain_bytes_per_s")
 _FOLDER = "ahead"  # in the cache directory
 
 
 def check_drain(drain: str | None, backlog_share: float, rates: tuple[float | None, float | None], worker: str) -> None:
     """Raises ValueError for what PersistClient cannot do."""
+    check_number("backlog_share", backlog_share)
+    for name, rate in zip(_RATES, rates, strict=True):
+        check_number(name, rate)
     if drain is not None and drain not in DRAINS:
         raise ValueError(f"drain must be None or one of {', '.join(map(repr, DRAINS))}, not {drain!r}")
     if not 0 < backlog_share < 1:
         raise ValueError(f"backlog_share must be between 0 and 1, not {backlog_share!r}")
-    for name, rate in zip(("drain_messages_per_s", "drain_bytes_per_s"), rates, strict=True):
+    for name, rate in zip(_RATES, rates, strict=True):
         if rate is not None and not rate > 0:
             raise ValueError(f"{name} must be greater than 0, or None for no bound, not {rate!r}")
     if drain is not None and worker == "process":
         raise ValueError('drain= needs worker="thread": the process worker delivers one lane')
+
+
+def check_number(name: str, value: object) -> None:
+    """Raises ValueError for what is neither None nor a number."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        raise ValueError(f"{name} must be a number, not {value!r}")
+
+
+def check_path(cache_path: str | os.PathLike[str]) -> None:
+    """Raises ValueError for another cache's second lane: a lock on it would not keep that one's client out."""
+    path = os.path.abspath(cache_path)
+    if os.path.basename(path) == _FOLDER and os.path.exists(os.path.join(os.path.dirname(path), "lock")):
+        raise ValueError(f"{path} is the second lane of the cache in {os.path.dirname(path)}: open that one")
 
 
 def pace_of(messages_per_s: float | None, bytes_per_s: float | None) -> Pace | None:
