@@ -63,10 +63,10 @@ MUTANTS = (
     Mutant("spill-unbounded", 2, "spill_store.py", "self.ram_bytes + count <= self.spill_bytes",
            "self.ram_bytes <= self.spill_bytes", "spill link", "More waits in RAM than spill_bytes."),
     Mutant("spill-one-slot", 4, "spill_store.py", "for generation in (state.generation, state.generation - 1):",
-           "for generation in (state.generation,):", "spill damage",
+           "for generation in (state.generation,):", "spill slots",
            "One damaged checkpoint brings back the truth from before RAM was entered."),
     Mutant("spill-stale-slot", 2, "spill_store.py",
-           "            in_both = self._replace_other(NAMES[1 - NAMES.index(newest)])\n", "", "spill damage",
+           "            in_both = self._replace_other(NAMES[1 - NAMES.index(newest)])\n", "", "spill slots link",
            "One damaged checkpoint makes what was in RAM and was written used up again."),
     # 2. Every accepted message ends in exactly one account.
     Mutant("qos1-behind-unreleased", 2, "delivery.py", "                if qos and unreleased >= unreleased_max:",

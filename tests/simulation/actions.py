@@ -16,7 +16,7 @@ _DISK_FAULTS = (("append", ENOSPC, 0), ("append", ENOSPC, 17), ("sync", EIO, 0),
 _REFUSALS = (0x80, 0x83, 0x87, 0x90, 0x97, 0x91, 0x99)
 FAULTS = (
     "crash", "disk", "link", "broker", "kinds", "full", "expiry", "lanes", "identity", "refuse", "poison", "damage",
-    "spill",
+    "slots", "spill",
 )  # fmt: skip
 IN_SETTINGS = ("kinds", "full", "expiry", "lanes", "spill", "identity")  # that are no actions
 
@@ -104,6 +104,8 @@ def _trouble(rng: Rng, kind: str) -> "tuple":
         return ("poison", rng.below(3))
     if kind == "damage":
         return ("damage", rng.pick(damage.KINDS), rng.word())
+    if kind == "slots":
+        return ("damage", "checkpoint", rng.word())
     action = rng.pick(("restart", "forget", "away", "back", "refuse", "accept", "silent"))
     if action == "silent":
         return ("silent", rng.pick((wire.PUBACK, wire.PUBREC, wire.PUBCOMP, wire.CONNACK)))
