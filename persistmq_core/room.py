@@ -34,7 +34,9 @@ class Room(Bounds):
         if self._bytes_max and wanted_bytes + HEADER_BYTES > self._bytes_max:
             raise ValueError("%d bytes at once, cache_bytes_max is %d" % (wanted_bytes, self._bytes_max))
         unwritten_bytes = self._unwritten_bytes()
-        waiting, messages, lacking_bytes = self._over(count, wanted_bytes, unwritten_bytes)
+        waiting = self._waiting()
+        messages = self._messages_over(waiting + count)
+        lacking_bytes = self._bytes_over(unwritten_bytes + wanted_bytes)
         if messages > 0:
             words = "%d messages wait, cache_messages_max is %d" % (waiting, self._messages_max)
             raise _full(words, count, wanted_bytes)
@@ -52,27 +54,42 @@ class Room(Bounds):
     def lacks(self, count: int, wanted_bytes: int) -> "tuple[int, int]":
         """How many messages and how many bytes must go before there is room; none where it is 0 or less."""
         unwritten_bytes = self._unwritten_bytes()
-        waiting, messages, lacking_bytes = self._over(count, wanted_bytes, unwritten_bytes)
+        waiting = self._waiting()
+        messages = self._messages_over(waiting + count)
+        lacking_bytes = self._bytes_over(unwritten_bytes + wanted_bytes)
         if messages > 0:
             messages += self._messages_max // _SLACK
         if waiting <= 0:
             lacking_bytes = 0  # the file that grows goes as well, see check()
         return messages, max(lacking_bytes, self._lacks_free(wanted_bytes, unwritten_bytes))
 
+    # Loops, and no lists: this is asked for each message of a board.
+
     def _held_bytes(self) -> int:
-        return sum([lane.held_bytes() for lane in self._lanes])
+        held_bytes = 0
+        for lane in self._lanes:
+            held_bytes += lane.held_bytes()
+        return held_bytes
 
     def _unwritten_bytes(self) -> int:
-        return sum([lane.spool.unwritten_bytes() for lane in self._lanes])
+        unwritten_bytes = 0
+        for lane in self._lanes:
+            unwritten_bytes += lane.spool.unwritten_bytes()
+        return unwritten_bytes
 
-    def _over(self, count: int, wanted_bytes: int, unwritten_bytes: int) -> "tuple[int, int, int]":
-        """Messages that wait, and how far they and the bytes would go beyond their bounds."""
-        waiting = sum([lane.waiting() for lane in self._lanes])
-        messages = waiting + count - self._messages_max if self._messages_max else 0
-        if not self._bytes_max:
-            return waiting, messages, 0
-        # A new file may have to be begun for it.
-        return waiting, messages, self._held_bytes() + unwritten_bytes + wanted_bytes + HEADER_BYTES - self._bytes_max
+    def _waiting(self) -> int:
+        waiting = 0
+        for lane in self._lanes:
+            waiting += lane.waiting()
+        return waiting
+
+    def _messages_over(self, messages: int) -> int:
+        """How many of them would be beyond the bound."""
+        return messages - self._messages_max if self._messages_max else 0
+
+    def _bytes_over(self, more_bytes: int) -> int:
+        """How many bytes would be beyond the bound, if a new file has to be begun for them."""
+        return self._held_bytes() + more_bytes + HEADER_BYTES - self._bytes_max if self._bytes_max else 0
 
     def _lacks_free(self, wanted_bytes: int, unwritten_bytes: int) -> int:
         if not self._free_bytes_min or wanted_bytes <= self._spare_bytes:

@@ -53,5 +53,11 @@ def test_a_message_allocates_its_info_and_nothing_else(measured: "dict[str, Any]
     assert found["steps"] >= (int(kind[-1]) if kind.startswith("QoS") else 2) + 1
 
 
+def test_a_bound_of_the_cache_costs_nothing(library: Path, tmp_path: Path) -> None:
+    bounds = {"cache_bytes_max": 200000, "cache_messages_max": 1000, "free_bytes_min": 4096}
+    found = measure(library, tmp_path, bounds)["QoS 2"]
+    assert (found["publish"], found["step"]) == (PUBLISH_BYTES, 0)
+
+
 def test_a_step_with_nothing_to_do_allocates_nothing(measured: "dict[str, Any]") -> None:
     assert measured["idle"] == 0
