@@ -38,8 +38,8 @@ def mpy_bytes():
         return {name[:-4]: Path(folder, name).stat().st_size for name in _board.compile_library(folder)}
 
 
-def heap_bytes():
-    """Heap that all of it keeps after ``from persistmq import PersistClient``, on the 64-bit unix engine."""
+def imported():
+    """(heap, names of the modules) that ``from persistmq import PersistClient`` keeps, on the 64-bit unix engine."""
     with tempfile.TemporaryDirectory() as folder:
         _board.compile_library(folder)
         stub = Path(folder, "umqtt", "simple.py")
@@ -47,20 +47,32 @@ def heap_bytes():
         stub.write_text(_STUB)
         engine = str(Path(sys.executable).parent / "micropython")
         script = "import gc, umqtt.simple, select, struct, binascii, time, os\n"
-        script += "gc.collect(); b = gc.mem_alloc()\nimport persistmq\ngc.collect(); print(gc.mem_alloc() - b)"
+        script += "gc.collect(); b = gc.mem_alloc()\nimport persistmq\ngc.collect(); a = gc.mem_alloc() - b\n"
+        script += "import sys, json; print(json.dumps([a, [m for m in sys.modules if m.startswith('persistmq')]]))"
         environment = dict(os.environ, MICROPYPATH=f"{folder}:.frozen")
         command = [engine, "-X", "heapsize=1m", "-c", script]
         ran = subprocess.run(command, env=environment, check=True, capture_output=True, text=True, cwd=folder)
-    return int(json.loads(ran.stdout))
+    heap_bytes, modules = json.loads(ran.stdout)
+    packages = ("persistmq", "persistmq_core")
+    return heap_bytes, [f"{name}/__init__" if name in packages else name.replace(".", "/") for name in modules]
+
+
+def loaded_bytes():
+    """Of the .mpy files that every client loads; the others are for options that are used."""
+    sizes = mpy_bytes()
+    return sum(sizes[name] for name in imported()[1])
 
 
 def table():
     """As Markdown."""
     sizes = mpy_bytes()
-    lines = ["| file | .mpy bytes |", "|---|---|"]
-    lines += [f"| `{name}` | {size:,} |" for name, size in sorted(sizes.items())]
-    lines.append(f"| **all** | **{sum(sizes.values()):,}** |")
+    heap_bytes, loaded = imported()
+    lines = ["| file | .mpy bytes | loaded |", "|---|---|---|"]
+    for name, size in sorted(sizes.items()):
+        lines.append(f"| `{name}` | {size:,} | {'' if name in loaded else 'when it is used'} |")
+    lines.append(f"| **loaded by every client** | **{sum(sizes[name] for name in loaded):,}** | |")
+    lines.append(f"| **all** | **{sum(sizes.values()):,}** | |")
     lines.append("")
-    heap = f"{heap_bytes():,} bytes on the 64-bit unix engine, whose objects are twice a board's"
+    heap = f"{heap_bytes:,} bytes on the 64-bit unix engine, whose objects are twice a board's"
     lines.append(f"Heap after the import: {heap}.")
     return "\n".join(lines) + "\n"

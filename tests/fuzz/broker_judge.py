@@ -5,6 +5,7 @@ from persistmq.stream import Inbox
 
 from persistmq_core import packets
 from persistmq_core.errors import ProtocolError
+from persistmq_core.limits import PACKET_ID_FOREIGN
 from tests.support.acknowledgements import acknowledgements
 from tests.support.rng import Rng
 from tests.support.world import World
@@ -37,7 +38,7 @@ def codec(content: bytes, step: int) -> None:
             while inbox.next_packet(True) is not None:
                 pass
             for _, identifier, _ in acknowledgements(inbox.acknowledgements()):
-                if identifier > 60000:
+                if identifier >= PACKET_ID_FOREIGN:
                     raise Wrong("identifier %d is not the core's" % identifier)
     except ProtocolError:
         pass
