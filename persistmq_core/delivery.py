@@ -6,7 +6,7 @@ Knows nothing of connecting or of the clock: the engine tells it that a connecti
 from . import checkpoint as checkpoints
 from . import packets
 from .contracts import Clock, Listener, Store, Transport
-from .dead_letters import PACKET_TOO_LARGE, QOS_NOT_SUPPORTED, RETAIN_NOT_SUPPORTED, park
+from .dead_letters import PACKET_TOO_LARGE, QOS_NOT_SUPPORTED, RETAIN_NOT_SUPPORTED
 from .journal import GAP, MESSAGE, Journal, JournalReader
 from .limits import AHEAD_WINDOWS, PACKET_ID_SPAN, PUBLISH_OVERHEAD_BYTES, SEND_BYTES, const
 from .record import Record
@@ -357,6 +357,10 @@ class Delivery:
         self.reader.reclaim(self._durable_cursor, self.checkpoint.evicted_first, self.checkpoint.evicted_end)
 
     def _park(self) -> None:
+        if not self._refused:
+            return
+        from .dead_letters import park  # noqa: PLC0415 - only here: on most boards nothing is refused
+
         while self._refused:
             seq, reason = self._refused[0]
             record = self._fetch(seq)

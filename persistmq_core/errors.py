@@ -6,6 +6,14 @@ The network: never an error here. It is the normal case and shows in the status.
 Damaged bytes: never an error either, but a report (``damaged`` in the accounts, ``quarantine/``).
 """
 
+# EIO, ENODATA (Linux: a medium error), EBADMSG (a checksum of the file system), EILSEQ (littlefs: corrupt), EUCLEAN.
+UNREADABLE_ERRNOS = (5, 61, 74, 84, 117)
+
+
+def is_unreadable(failure: OSError) -> bool:
+    """Whether an error speaks of the bytes; others (no descriptor, no memory, no permission) pass or need a person."""
+    return bool(failure.args) and failure.args[0] in UNREADABLE_ERRNOS
+
 
 class PersistError(Exception):
     """Base of PersistMQ's own errors, but for StoreError, which is an OSError."""

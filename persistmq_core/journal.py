@@ -5,6 +5,7 @@ segment still grows. So they can be two threads, two processes, or one task on a
 """
 
 from .contracts import Store
+from .errors import is_unreadable
 from .limits import READ_BYTES, READS_BEFORE_DAMAGED, const
 from .record import Record
 from .segment import (
@@ -18,7 +19,6 @@ from .segment import (
     read_header,
     segment_name,
 )
-from .unreadable import is_unreadable
 
 # What JournalReader.peek() found.
 NOTHING = const(0)

@@ -67,8 +67,6 @@ SPILL_AFTER_MS = const(5000)  # with durability "spill": an acknowledgement late
 STORE_RETRY_MS = const(1000)  # after a disk error, before the delivering side tries again
 
 # --- storage that does not read ---
-# EIO, ENODATA (Linux: a medium error), EBADMSG (a checksum of the file system), EILSEQ (littlefs: corrupt), EUCLEAN.
-UNREADABLE_ERRNOS = (5, 61, 74, 84, 117)
 UNREADABLE_PIECE_BYTES = const(512)  # the smallest sector there is: more would give up bytes that can be read
 # Reads of one place that fail in a row, a second apart: a loose contact or a bus that is reset comes back sooner.
 READS_BEFORE_DAMAGED = const(5)

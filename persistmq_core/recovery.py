@@ -7,6 +7,7 @@ segments, not of records. It always comes to an end: what does not read is moved
 from . import checkpoint as checkpoints
 from .checkpoint import PLACE_DONE, PLACE_WAITING, Checkpoint
 from .contracts import Random, Store
+from .errors import is_unreadable
 from .limits import AHEAD_WINDOWS, READ_BYTES, SEQ_FIRST, const
 from .record import FRAME_BYTES_MIN
 from .segment import (
@@ -19,7 +20,6 @@ from .segment import (
     read_header,
     segment_name,
 )
-from .unreadable import is_unreadable
 
 _UNKNOWN_BYTES = const(1 << 30)  # more than any journal holds, so that the sent bound decides
 

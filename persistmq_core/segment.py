@@ -8,10 +8,9 @@ from binascii import crc32
 from struct import pack, unpack_from
 
 from .contracts import Store
-from .errors import FormatError
+from .errors import FormatError, is_unreadable
 from .limits import DISK_VERSION, READ_BYTES, const
 from .record import FRAME_BYTES_MIN, INCOMPLETE, MARKER, NO_FRAME, Record
-from .unreadable import is_unreadable, read_around
 
 JOURNAL = "journal"
 QUARANTINE = "quarantine"
@@ -168,6 +167,8 @@ class SegmentReader:
         except OSError as failure:
             if not self.reads_around or not is_unreadable(failure):
                 raise
+        from .unreadable import read_around  # noqa: PLC0415 - only here: on most boards it never happens
+
         count, unreadable_end = read_around(self._store, self.name, offset, self._buffer)
         if unreadable_end:
             self.unreadable_end = max(self.unreadable_end, offset + unreadable_end)

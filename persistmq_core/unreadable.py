@@ -4,15 +4,11 @@ They become bytes that are no frame, so that for all readers they are damage lik
 """
 
 from .contracts import Store
-from .limits import UNREADABLE_ERRNOS, UNREADABLE_PIECE_BYTES
+from .errors import is_unreadable
+from .limits import UNREADABLE_PIECE_BYTES
 
 # Not zero (that would be preallocated space, and no loss) and not in a frame's marker.
 _FILLER = b"\xff" * UNREADABLE_PIECE_BYTES
-
-
-def is_unreadable(failure: OSError) -> bool:
-    """Whether an error speaks of the bytes; others (no descriptor, no memory, no permission) pass or need a person."""
-    return bool(failure.args) and failure.args[0] in UNREADABLE_ERRNOS
 
 
 def read_around(store: Store, name: str, offset: int, buffer: memoryview) -> "tuple[int, int]":

@@ -2,8 +2,9 @@
 
 import unittest
 
+from persistmq_core.errors import is_unreadable
 from persistmq_core.limits import READS_BEFORE_DAMAGED, STORE_RETRY_MS
-from persistmq_core.unreadable import is_unreadable, read_around
+from persistmq_core.unreadable import read_around
 from tests.support.bad_blocks import BadBlockStore
 from tests.support.world import World
 

@@ -19,10 +19,9 @@ from contextlib import suppress
 
 from persistmq_core.contracts import Store
 from persistmq_core.engine import Engine
-from persistmq_core.errors import StoreError
+from persistmq_core.errors import StoreError, is_unreadable
 from persistmq_core.journal import MESSAGE, NOTHING, JournalReader
 from persistmq_core.limits import READS_BEFORE_DAMAGED
-from persistmq_core.unreadable import is_unreadable
 
 from . import clock, directory, older_caches
 from .delivery_elsewhere import DeliveryElsewhere

@@ -21,10 +21,14 @@ from persistmq_core.limits import (
 )
 
 from .clock import Clock
-from .info import PublishInfo, PublishInfos, expiry_seconds, with_defaults
+from .info import PublishInfo, expiry_seconds
 from .outcomes import Outcomes
 from .store import FileStore
 from .transport import UmqttTransport
+
+TYPE_CHECKING = False  # no module "typing" on a board
+if TYPE_CHECKING:
+    from .many import PublishInfos
 
 _NO_MEMORY = "no memory"
 _BUSY_MS = const(5)  # how often run() looks while the broker owes an answer
@@ -217,12 +221,14 @@ class PersistClient(Outcomes):
         *,
         expires_after: "float | None" = None,
         priority: bool = False,
-    ) -> PublishInfos:
+    ) -> "PublishInfos":
         """Accept all of them, or none: they are written together, with one sync. Infos in their order.
 
         A message is ``(topic, payload)``, or with its own ``(topic, payload, qos, retain)``, or a dict of these names.
         They are held in memory until they are stored. Raises what ``publish`` raises.
         """
+        from .many import PublishInfos, with_defaults  # noqa: PLC0415 - only here: few boards use it
+
         self._make_room()
         batch = [with_defaults(message, qos, retain) for message in messages]
         infos = PublishInfos(self, len(batch))

@@ -17,7 +17,7 @@ class Connection(MQTTClient):
         self.timeout_s = None
         self._socket = None
         super().__init__(client_id.encode(), "")  # as bytes: umqtt writes len(str), and counts characters
-        self._takes_context = self.ssl is None  # the default; False in 1.3
+        self._without_tls = self.ssl  # None; in 1.3, which takes no context, False
 
     @property
     def sock(self) -> object:
@@ -42,7 +42,12 @@ class Connection(MQTTClient):
         self, host: str, port: int, user: "str | None", password: "str | None", ssl: object, keepalive: int
     ) -> None:
         """Raises ValueError for an ``ssl`` that this umqtt.simple cannot do."""
-        self.ssl = self._ssl(ssl)
+        if ssl:
+            from .tls import configure  # noqa: PLC0415 - only here: it costs memory
+
+            configure(self, ssl, self._without_tls is None)
+        else:
+            self.ssl = self._without_tls
         self.server = host
         self.port = port
         self.user = None if user is None else _bytes(user)
@@ -70,40 +75,6 @@ class Connection(MQTTClient):
                 made.close()
             except OSError:
                 pass  # gone already
-
-    def _ssl(self, ssl: object) -> object:
-        if not ssl:
-            return None if self._takes_context else False
-        if not self._takes_context:
-            _give_ussl()
-        if isinstance(ssl, dict):
-            if self._takes_context:
-                raise ValueError("ssl is True or an ssl.SSLContext with this umqtt.simple, not a dict")
-            self.ssl_params = ssl
-            return True
-        if ssl is not True:
-            if not self._takes_context:
-                raise ValueError("umqtt.simple 1.3 takes ssl=True or a dict for ssl.wrap_socket: 1.4 takes a context")
-            return ssl
-        if not self._takes_context:
-            return True
-        import ssl as tls  # noqa: PLC0415 - only here: it costs memory
-
-        context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
-        context.verify_mode = tls.CERT_NONE  # a board has no list of authorities to check against
-        return context
-
-
-def _give_ussl() -> None:
-    """umqtt.simple 1.3 asks for ``ussl``, which later firmware calls ``ssl``."""
-    import sys  # noqa: PLC0415 - only with TLS
-
-    try:
-        import ussl  # noqa: F401, PLC0415
-    except ImportError:
-        import ssl  # noqa: PLC0415 - only here: it costs memory
-
-        sys.modules["ussl"] = ssl
 
 
 def _bytes(text: "str | bytes") -> bytes:

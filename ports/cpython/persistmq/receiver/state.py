@@ -15,11 +15,11 @@ from typing import Any
 
 from persistmq_core import checkpoint as checkpoints
 from persistmq_core.contracts import Store
+from persistmq_core.errors import is_unreadable
 from persistmq_core.journal import GAP, MESSAGE, Journal, JournalReader
 from persistmq_core.limits import READ_BYTES, SEGMENT_BYTES_MAX
 from persistmq_core.recovery import recover
 from persistmq_core.spool import Spool
-from persistmq_core.unreadable import is_unreadable
 
 from ..chance import SystemRandom
 from ..clock import unix_ms
