@@ -1,6 +1,7 @@
 """cache_type: what it takes, and a cache of another type than it says."""
 
 import logging
+import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 from persistmq import PersistClient
 
-from tests.main_job.cache_files import nothing_changes_in
+from tests.main_job.cache_files import nothing_changes_in, stored_payloads
 from tests.main_job.receiver import Receiver
 from tests.support.mosquitto import Mosquitto
 
@@ -109,3 +110,33 @@ def test_a_damaged_database_starts_and_delivers_what_reads(
     assert status["damaged_bytes"] > 0
     kept = tmp_path / "cache" / "quarantine" / "cache.sqlite3.0"
     assert kept.read_bytes() == content
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_database_that_was_damaged_anywhere_starts_and_has_what_reads_once_and_in_order(
+    make_client: Make, tmp_path: Path, seed: int
+) -> None:
+    rng = random.Random(seed)
+    client = make_client(cache_type="sqlite", segment_bytes_max=8192)
+    sent = ["%04d" % number + "x" * rng.randrange(300) for number in range(400)]
+    client.publish_many([("a", payload) for payload in sent[:200]])
+    for payload in sent[200:]:
+        client.publish("a", payload)
+    client.stop()
+    database = tmp_path / "cache" / "cache.sqlite3"
+    content = bytearray(database.read_bytes())
+    bad_pages = 0
+    for _ in range(rng.choice((1, 2, 5))):
+        at = rng.randrange(len(content))
+        length = rng.choice((1, 50, 4096, 20_000))
+        bad_pages += (at + length) // 4096 - at // 4096 + 1
+        content[at : at + length] = rng.choice((bytes(length), rng.randbytes(length)))[: len(content) - at]
+    database.write_bytes(content)
+    client = make_client(cache_type="sqlite", segment_bytes_max=8192)
+    assert client.publish("a", "new").is_stored() or client.publish("a", "new").is_stored()
+    *found, new = stored_payloads(client)
+    assert new == "new"
+    assert found == [payload for payload in sent if payload in set(found)]
+    assert len(found) >= 400 - 40 * bad_pages  # 20 to 30 messages are on a page
+    status = client.get_status()
+    assert status["accepted"] == status["waiting"] + status["damaged"] + status["delivered"]

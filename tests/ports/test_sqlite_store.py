@@ -14,7 +14,8 @@ from persistmq.sqlite_pieces import PAGE_BYTES, PIECE_BYTES
 from persistmq.sqlite_store import SqliteStore
 
 from persistmq_core.errors import FormatError
-from persistmq_core.segment import encode_header, segment_name
+from persistmq_core.record import encode
+from persistmq_core.segment import RECORD, SegmentReader, encode_header, segment_name
 from tests.main_job import processes
 
 SEGMENT = "journal/0000000000000001-00000007.seg"
@@ -484,3 +485,52 @@ def test_a_child_that_is_forked_in_the_middle_of_a_transaction_changes_nothing(p
     bare = sqlite3.connect(database(path))
     assert bare.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     bare.close()
+
+
+def test_a_branch_that_does_not_read_costs_nothing_once_something_is_written(path: Path) -> None:
+    store = SqliteStore(path)
+    content = bytes(range(256)) * 8192  # 2 MiB: the tree has branches below its root
+    store.append(SEGMENT, content)
+    store.append("journal/2", b"end")
+    store.sync("journal/2")
+    store.close()
+    pages = bytearray(database(path).read_bytes())
+    branches = [at for at in range(2 * PAGE_BYTES, len(pages), PAGE_BYTES) if pages[at] == 5]
+    assert len(branches) > 1
+    pages[branches[1] : branches[1] + PAGE_BYTES] = bytes(PAGE_BYTES)
+    database(path).write_bytes(pages)
+    store = SqliteStore(path)
+    with suppress(OSError):  # unless the start has met it
+        read_all(store, SEGMENT)
+    store.replace("checkpoint.0", CHECKPOINT)
+    assert read_all(store, SEGMENT) == content
+    assert (path / "quarantine" / "cache.sqlite3.0").exists()
+    store.close()
+
+
+def test_a_segment_whose_name_and_header_are_lost_is_known_by_its_records(path: Path) -> None:
+    store = SqliteStore(path)
+    cache_id = 0xFEDCBA98
+    first_seqs = (0xFFFFFFF0, 0x100000010, 0x100000400)  # the low 32 bits begin anew on the way
+    for first_seq in first_seqs:
+        name = segment_name(first_seq, cache_id)
+        store.append(name, encode_header(first_seq, 0, cache_id))
+        for seq in range(first_seq, first_seq + 0x20):
+            store.append(name, encode(seq, b"topic", b"%x" % seq * 60, 1, False, 0, cache_id))
+        store.sync(name)
+    store.close()
+    bare = sqlite3.connect(database(path))
+    bare.execute("DELETE FROM pieces WHERE id IN (?, ?)", (2 << 32, (2 << 32) + 1))
+    bare.commit()
+    bare.close()
+    store = SqliteStore(path)
+    names = sorted(store.list("journal"))
+    assert names[0] == segment_name(first_seqs[0], cache_id)
+    assert names[2] == segment_name(first_seqs[2], cache_id)
+    first_left = int(names[1][8:24], 16)
+    assert first_seqs[1] < first_left < first_seqs[1] + 0x20
+    reader = SegmentReader(store, names[1], first_left, cache_id)
+    left = []
+    while reader.next() == RECORD:
+        left.append(reader.record.seq if reader.record else 0)
+    assert left == list(range(first_left, first_seqs[1] + 0x20))

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from _bench.cache_types import CacheTypes
 from _bench.footprints import BytesWritten, Day, Reopen
 from _bench.links import Link
 from _bench.local_queue import LocalQueue
@@ -32,6 +33,7 @@ _IN_ORDER: list[Benchmark] = [
     BytesWritten(),
     Day(),
     LocalQueue(),
+    CacheTypes(),
     *SWEEPS,
 ]
 ALL = {benchmark.name: benchmark for benchmark in _IN_ORDER}

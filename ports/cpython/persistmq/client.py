@@ -65,7 +65,8 @@ class PersistClient:
         client_id: the MQTT client identifier. The broker keeps the QoS 2 state under it: keep it, and use it once.
         cache_type: of a new cache: "flat", files of records, or "sqlite", a database; "pickle" and "sq3" are older
             names of these. A cache that exists keeps its type.
-        cache_path: the cache directory, made if it is missing. One client at a time (``CacheInUse``).
+        cache_path: the cache directory, made if it is missing. One client at a time (``CacheInUse``). What 0.1.4 left
+            there is taken over.
         bulk_msg_count: 0. Bundles are not available in this version.
         bulk_topic_rewrite: topic of bundles, see there.
         durability: "sync": ``publish()`` returns when the message survives a power cut. "async": it returns at once and

@@ -202,9 +202,10 @@ def user_of(path: str) -> int:
     own = os.getpid()
     try:
         wanted = os.stat(path)
+        pids = filter(str.isdigit, os.listdir("/proc"))
     except OSError:
         return 0
-    for pid in filter(str.isdigit, os.listdir("/proc")):
+    for pid in pids:
         folder = "/proc/%s/fd/" % pid
         if int(pid) == own:
             continue

@@ -10,9 +10,20 @@ import sqlite3
 from collections.abc import Iterator
 from struct import unpack_from
 
-from persistmq_core.segment import HEADER_BYTES, encode_header, segment_name
+from persistmq_core.record import MARKER, Record
+from persistmq_core.segment import HEADER_BYTES, encode_header, parse_name, segment_name
 
-from .sqlite_pieces import INSERT, PAGE_BYTES, PIECE_BYTES, SELECT_NEXT, connect, create, name_key, piece_key
+from .sqlite_pieces import (
+    INSERT,
+    PAGE_BYTES,
+    PIECE_BYTES,
+    SELECT,
+    SELECT_NEXT,
+    connect,
+    create,
+    name_key,
+    piece_key,
+)
 
 logger = logging.getLogger("persistmq")
 
@@ -164,18 +175,39 @@ def _varint(page: bytes, at: int) -> "tuple[int, int]":
 
 
 def _name_the_nameless(new: sqlite3.Connection) -> None:
-    """A file whose name is lost gets another. A segment tells its own."""
+    """A file whose name is lost gets another. A segment tells its own, by its header or by any of its records."""
+    numbers = []
+    known = {}  # first number: cache id, of the segments that have their names
     row = new.execute(SELECT_NEXT, (0,)).fetchone()
     while row is not None:
         number = row[0] >> 32
         if row[0] != name_key(number):
-            new.execute(INSERT, (name_key(number), _name_by_content(number, *row).encode()))
+            numbers.append(number)
+        elif (parsed := parse_name(row[1].decode(errors="replace"))) is not None:
+            known[parsed[0]] = parsed[1]
         row = new.execute(SELECT_NEXT, (name_key(number + 1),)).fetchone()
+    for number in numbers:
+        pieces = new.execute(SELECT, (piece_key(number, 0), name_key(number + 1)))
+        name = _name_by_content(number, pieces, known) or "quarantine/nameless.%d" % number
+        new.execute(INSERT, (name_key(number), name.encode()))
 
 
-def _name_by_content(number: int, key: int, content: bytes) -> str:
-    if key == piece_key(number, 0) and len(content) >= HEADER_BYTES:
-        first_seq, skipped, cache_id = unpack_from("<QQI", content, 8)
-        if content.startswith(encode_header(first_seq, skipped, cache_id)):
-            return segment_name(first_seq, cache_id)
-    return "quarantine/nameless.%d" % number
+def _name_by_content(number: int, pieces: "Iterator[tuple[int, bytes]]", known: "dict[int, int]") -> str:
+    content = b""
+    for key, piece in pieces:
+        if key == piece_key(number, 0) and len(piece) >= HEADER_BYTES:
+            first_seq, skipped, cache_id = unpack_from("<QQI", piece, 8)
+            if piece.startswith(encode_header(first_seq, skipped, cache_id)):
+                return segment_name(first_seq, cache_id)
+        # A record may begin in one piece and end in the next.
+        content = content[-PIECE_BYTES:] + piece
+        record = Record()
+        at = content.find(MARKER)
+        while at >= 0 and known:
+            size = record.measure(memoryview(content), at, len(content) - at)
+            near = min(known, key=lambda first_seq: abs((first_seq & 0xFFFFFFFF) - record.seq))
+            if 0 < size <= len(content) - at and record.is_whole(known[near]):
+                # What was before it in the file counts as lost, and so would what has its number.
+                return segment_name((near & ~0xFFFFFFFF) + record.seq, known[near])
+            at = content.find(MARKER, at + 1)
+    return ""

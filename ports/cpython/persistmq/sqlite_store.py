@@ -241,6 +241,8 @@ class SqliteStore(Store):
         try:
             rows = self._opened(connection).execute(SELECT, keys).fetchall() if buffer else []
         except sqlite3.Error as error:
+            if primary_code(error) in DAMAGE:
+                self._is_damaged = True  # the next write replaces it, and then more may read
             raise as_os_error(error, self._database_path, reading=True) from error
         end = 0
         for key, content in rows:

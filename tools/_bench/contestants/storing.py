@@ -11,12 +11,14 @@ from _bench.meter import Meter
 from _bench.wire import TOPIC
 
 
-def store(messages: int, payload_bytes: int, threads: int, disk_ms: float = 0) -> dict[str, Any]:
+def store(
+    messages: int, payload_bytes: int, threads: int, disk_ms: float = 0, **options: Any
+) -> dict[str, Any]:
     """publish() with "sync" from so many threads; `messages` of them all together."""
     syncs = _slow_down(disk_ms)
     from _bench.contestants import ours  # noqa: PLC0415 - the store takes the disk's functions when it is imported
 
-    client = ours.open_client(durability="sync")
+    client = ours.open_client(durability="sync", **options)
     payload = bytes(payload_bytes)
     client.publish(TOPIC, payload)  # the first one makes the segment
     each = max(1, messages // threads)
