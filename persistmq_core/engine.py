@@ -50,6 +50,7 @@ _ONLINE = const(2)
 
 _CLOCK_WATCH_MS = const(1000)
 _IDLE_MS = const(60000)  # the longest that step() says nothing will be due
+_BUFFER_BYTES = const(1024)  # to begin with: a board's window of eight messages of 100 bytes
 # DISCONNECT reason codes (5.0, 3.14.2.1) that speak of the connection or the server, never of a message.
 _NOT_THE_MESSAGE = (0x04, 0x87, 0x88, 0x89, 0x8B, 0x8D, 0x8E, 0x96, 0x97, 0x98, 0x9C, 0x9D, 0x9F, 0xA0)
 
@@ -189,7 +190,8 @@ class Engine:
         self._opened_at = 0
         self._wiping = False  # this connection is only there to make the broker forget an old session
         self._wiped = False
-        self._buffer = bytearray()  # filled again and again: it keeps its room
+        # Filled again and again: it keeps its room. On a board there may be none in one piece later.
+        self._buffer = bytearray(min(send_bytes, _BUFFER_BYTES))
         self._out = self._nothing = bytearray()  # what is being sent: the buffer, or nothing
         self._out_at = 0  # how much of it the transport has taken
         self._send_bytes = send_bytes
