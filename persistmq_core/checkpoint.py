@@ -9,7 +9,7 @@ from struct import pack_into, unpack_from
 
 from .contracts import Store
 from .errors import FormatError
-from .limits import DISK_VERSION, SEQ_FIRST, UNTOLD_KEPT_MAX, WINDOW_MAX, const
+from .limits import BUNDLES_BYTES_MAX, DISK_VERSION, SEQ_FIRST, UNTOLD_KEPT_MAX, WINDOW_MAX, const
 
 NAMES = ("checkpoint.0", "checkpoint.1")
 
@@ -19,16 +19,18 @@ _NUMBERS = "<QQQQQQQQ"  # cursor, sent bound, then the accounts
 _NUMBERS_AT = const(24)
 SENT_BOUND_AT = const(32)
 _PLACES_AT = const(88)
-# Behind the places: identity, if the flag says so, then the range that was evicted, if there is one.
+# Behind the places: bundles and identity, if the flags say so, then the range that was evicted, if there is one.
 _IDENTITY_HEAD_BYTES = const(6)  # the first two: how many ranges
 _IDENTITY_RANGE_BYTES = const(24)
 _IDENTITY_BYTES_MAX = _IDENTITY_HEAD_BYTES + _IDENTITY_RANGE_BYTES * UNTOLD_KEPT_MAX
 _EVICTED = "<QQQ"
 _EVICTED_BYTES = const(24)
+_BYTES_MAX = _PLACES_AT + WINDOW_MAX // 4 + BUNDLES_BYTES_MAX + _IDENTITY_BYTES_MAX + _EVICTED_BYTES + 4
 _MAGIC = b"PMQC"
 # Flags.
 _SESSION_KNOWN = const(1)
 _HAS_AHEAD = const(2)
+_BUNDLES = const(4)
 _IDENTITY = const(8)
 
 # Two bits for each place of the window.
@@ -36,6 +38,9 @@ PLACE_WAITING = const(0)
 PLACE_DONE = const(1)
 PLACE_RELEASED = const(2)  # PUBREC is on storage: PUBREL from now on, never PUBLISH
 PLACE_ORPHAN = const(3)  # its record is lost and accounted for; PUBREL makes the broker forget the identifier
+# Never on storage: what recovery makes of places that the bundles say more of.
+PLACE_CARRIED = const(4)
+PLACE_CARRIER = const(5)  # the first of a bundle, WAITING
 
 
 class Checkpoint:
@@ -60,6 +65,7 @@ class Checkpoint:
         self.evicted_first = 0
         self.evicted_end = 0
         self.evicted_skipped = 0
+        self.bundles = b""  # those in flight, as ``bundles`` encodes them; empty where none are made
         self.identity = b""  # as ``Identity`` encodes it; empty while messages go without
         self.places = bytearray(span)
         self.touched = span  # places from here on are PLACE_WAITING
@@ -75,7 +81,8 @@ class Checkpoint:
     def encode(self) -> bytearray:
         """Its bytes, valid until the next call."""
         span = len(self.places)
-        identity_at = _PLACES_AT + (span + 3) // 4
+        bundles_at = _PLACES_AT + (span + 3) // 4
+        identity_at = bundles_at + len(self.bundles)
         evicted_at = identity_at + len(self.identity)
         has_evicted = self.evicted_end > self.cursor
         content_bytes = evicted_at + (_EVICTED_BYTES if has_evicted else 0) + 4
@@ -93,6 +100,7 @@ class Checkpoint:
             DISK_VERSION,
             (_SESSION_KNOWN if self.session_known else 0)
             | (_HAS_AHEAD if self.has_ahead else 0)
+            | (_BUNDLES if self.bundles else 0)
             | (_IDENTITY if self.identity else 0),
             span,
             self.generation & 0xFFFFFFFF,
@@ -121,6 +129,8 @@ class Checkpoint:
             place = places[index]
             if place:
                 out[_PLACES_AT + (index >> 2)] |= place << ((index & 3) << 1)
+        if self.bundles:
+            out[bundles_at:identity_at] = self.bundles
         if self.identity:
             out[identity_at:evicted_at] = self.identity
         if has_evicted:
@@ -138,7 +148,10 @@ def decode(content: "bytes | bytearray") -> "Checkpoint | None":
         return None
     if version > DISK_VERSION:
         raise FormatError("the checkpoint has disk version %d; this program reads up to %d" % (version, DISK_VERSION))
-    identity_at = evicted_at = _PLACES_AT + (span + 3) // 4
+    bundles_at = identity_at = _PLACES_AT + (span + 3) // 4
+    if flags & _BUNDLES and bundles_at + 2 <= len(content):
+        identity_at += content[bundles_at] | content[bundles_at + 1] << 8
+    evicted_at = identity_at
     if flags & _IDENTITY and identity_at + _IDENTITY_HEAD_BYTES <= len(content):
         ranges = content[identity_at] | content[identity_at + 1] << 8
         evicted_at += _IDENTITY_HEAD_BYTES + _IDENTITY_RANGE_BYTES * ranges
@@ -148,6 +161,7 @@ def decode(content: "bytes | bytearray") -> "Checkpoint | None":
     state.generation = generation
     state.session_known = flags & _SESSION_KNOWN != 0
     state.has_ahead = flags & _HAS_AHEAD != 0
+    state.bundles = bytes(content[bundles_at:identity_at])
     state.identity = bytes(content[identity_at:evicted_at])
     state.session_marker = marker
     state.repeated = repeated
@@ -180,7 +194,7 @@ def load(store: Store) -> "tuple[Checkpoint | None, bool]":
             size = store.size(name)
         except OSError:
             continue  # never written, or beyond reach
-        content = bytearray(min(size, _PLACES_AT + WINDOW_MAX // 4 + _IDENTITY_BYTES_MAX + _EVICTED_BYTES + 4))
+        content = bytearray(min(size, _BYTES_MAX))
         try:
             count = store.read(name, 0, memoryview(content))
         except OSError:

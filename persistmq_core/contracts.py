@@ -116,6 +116,14 @@ class Clock:
         return 0
 
 
+class Compressor:
+    """What makes bundles smaller."""
+
+    def compress(self, content: bytes) -> bytes:
+        """The same in zlib's format (RFC 1950)."""
+        raise NotImplementedError
+
+
 class Listener:
     """Told by the engine, inside ``step``, what became of messages and of the connection. Must not raise."""
 

@@ -57,6 +57,10 @@ _PUBREL_IS_DUE = (RELEASED, ORPHAN)
 _BROKERS_TURN = (SENT_1, SENT_2, RELEASING, ORPHAN_RELEASING)
 # The broker may take it later: 0x91 packet identifier in use, 0x97 quota exceeded.
 _LATER = (0x91, 0x97)
+# What _bundle() did.
+SINGLY = const(0)  # nothing: the message goes as it is
+WENT = const(1)  # the walk went on
+WAITS = const(2)  # nothing may be sent now
 
 
 class Delivery:
@@ -92,6 +96,7 @@ class Delivery:
         self.pace: Pace | None = None  # of the backlog
         self.jumps: ClockJumps | None = None  # of the clock, if messages expire
         self.backlog_end = 0  # numbers before it were there when the connection began
+        self.makes_bundles = False  # asks _bundle() at each message
         self._connected = False
         self._store = store
         self._journal = journal
@@ -103,6 +108,7 @@ class Delivery:
         self._boot_seq = found.end_seq  # the first number of this start
         self._boot_ms = 0
         self._next = self.window.cursor  # the walk: everything before it is sent in this connection, or settled
+        self._walked = 0  # it was there before, in this connection, and was set back: PUBRELs before it are in _release
         # After a restart nobody knows what was sent, but nothing beyond the bound was, and nothing that is new.
         self._sent_bound = found.checkpoint.sent_bound
         self._sent_end = min(self._sent_bound, found.end_seq)
@@ -196,6 +202,7 @@ class Delivery:
         self._connected = False
         self.window.move_all(LOSE)
         self._next = self.window.cursor
+        self._walked = 0
         self._release = []
         self._handed = []
         self.reader.rewind()
@@ -303,9 +310,7 @@ class Delivery:
     def _save(self) -> None:
         state = self.checkpoint
         state.cursor = self.window.cursor
-        state.sent_bound = max(self._sent_end, state.cursor)
-        if self._connected:
-            state.sent_bound = max(state.sent_bound, state.cursor + self.ahead_windows * self.window.span)
+        state.sent_bound = self._bound()
         state.touched = self.window.store(state.places)
         if self.identity is not None:
             state.identity = self.identity.encode()
@@ -323,9 +328,14 @@ class Delivery:
             self._expired = []  # another one: see cursor()
         for seq in self._received:
             self.window.move(seq, STORED)
-            if seq < self._next:
+            if seq < self._next or seq < self._walked:
                 self._release.append(seq)  # else the walk comes by
         self._received.clear()
+
+    def _bound(self) -> int:
+        """Numbers from here on are not sent before the next save."""
+        ahead = self.ahead_windows * self.window.span if self._connected else 0
+        return max(self._sent_end, self.window.cursor + ahead)
 
     def evict(self, messages: int, wanted_bytes: int) -> None:
         """Give up the oldest that were never sent: so many messages, or files of so many bytes, as far as that goes."""
@@ -447,6 +457,7 @@ class Delivery:
         window = self.window
         id_first = self._id_first
         id_span = self._id_span
+        makes_bundles = self.makes_bundles
         if self._release:
             for seq in self._release:
                 window.move(seq, SEND_PUBREL)
@@ -484,6 +495,14 @@ class Delivery:
                     self._never(seq, min(self._next, self.checkpoint.evicted_end))
                     self.unsaved = True
                     continue
+                if makes_bundles:
+                    did = self._bundle(seq, out, transport, in_flight_max, now_ms, clock)
+                    if did == WAITS:
+                        break
+                    if did == WENT:
+                        in_flight = window.in_flight()
+                        unreleased = window.unreleased()
+                        continue
                 reader = self.reader
                 if reader.gives_up(seq):
                     self.save()  # on a device that is gone altogether this raises, and nothing is given up
@@ -495,12 +514,7 @@ class Delivery:
                 if found != MESSAGE or record is None:
                     break
                 if record.expires_s:
-                    unix_ms = clock.unix_ms()
-                    age_ms = record.age_ms(now_ms, unix_ms, self._boot_ms, self._boot_seq)
-                    if self.jumps is not None and seq >= self._boot_seq:
-                        self.jumps.watch(now_ms, unix_ms)
-                        age_ms = max(0, age_ms - self.jumps.behind_ms(record.accepted_ms))
-                    expires_s = (record.expires_s * 1000 - age_ms + 999) // 1000
+                    expires_s = self._left_s(record, now_ms, clock)
                     if expires_s <= 0 and seq >= self._dup_end:  # what may be in flight is brought to its end
                         self._expire(seq)
                         continue
@@ -521,9 +535,12 @@ class Delivery:
                 payload = record.payload
                 retain = record.retain
                 body_bytes = len(topic) + len(payload) + (_EXPIRY_BYTES if expires_s else 0)
-                if mqtt5 and self.identity is not None:
-                    properties = self.identity.properties(seq, qos > 0 and seq >= self._dup_end)
-                    body_bytes += len(properties) + _PROPERTIES_LENGTH_BYTES
+                if self.identity is not None:
+                    if mqtt5:
+                        properties = self.identity.properties(seq, qos > 0 and seq >= self._dup_end)
+                        body_bytes += len(properties) + _PROPERTIES_LENGTH_BYTES
+                    else:
+                        self._never(seq, seq + 1)  # under its number: it cannot say which it is
                 if qos > qos_max or body_bytes > body_bytes_max or (retain and not transport.retain_available):
                     self.refuse(seq, _cannot_send(record, transport))
                 else:
@@ -541,13 +558,28 @@ class Delivery:
                         pace.spend(now_ms, body_bytes)
                     identifier = id_first + seq % id_span
                     packets.publish(out, topic, payload, qos, retain, dup, identifier, mqtt5, expires_s, properties)
-            elif state in _PUBREL_IS_DUE:
+            elif state in _PUBREL_IS_DUE and seq >= self._walked:
                 if self.under_way() - window.count(RELEASED) >= in_flight_max:
                     break
                 in_flight += state == RELEASED
                 window.move(seq, SEND_PUBREL)
                 packets.pubrel(out, id_first + seq % id_span)
             self._next = seq + 1
+
+    def _bundle(
+        self, seq: int, out: bytearray, transport: Transport, in_flight_max: int, now_ms: int, clock: Clock
+    ) -> int:
+        """Send what begins at ``seq``, if it is a bundle. Here none is: see BulkDelivery."""
+        return SINGLY
+
+    def _left_s(self, record: Record, now_ms: int, clock: Clock) -> int:
+        """Seconds until a message that expires does so; 0 or less if it has."""
+        unix_ms = clock.unix_ms()
+        age_ms = record.age_ms(now_ms, unix_ms, self._boot_ms, self._boot_seq)
+        if self.jumps is not None and record.seq >= self._boot_seq:
+            self.jumps.watch(now_ms, unix_ms)
+            age_ms = max(0, age_ms - self.jumps.behind_ms(record.accepted_ms))
+        return (record.expires_s * 1000 - age_ms + 999) // 1000
 
     def _expire(self, seq: int) -> None:
         self.window.move(seq, SETTLE)

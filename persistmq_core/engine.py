@@ -38,6 +38,7 @@ from .limits import (
 
 TYPE_CHECKING = False  # no module "typing" on a board
 if TYPE_CHECKING:
+    from .bulk import Bulk
     from .delivery import Delivery
     from .lanes import Lanes
     from .pace import Pace
@@ -88,6 +89,7 @@ class Engine:
         pace: "Pace | None" = None,
         spill_after_ms: int = 0,
         identity: str = "",
+        bulk: "Bulk | None" = None,
     ) -> None:
         """``session_marker``: a number that changes when the MQTT session is another one (CRC-32 of the client id).
 
@@ -99,6 +101,7 @@ class Engine:
         ``lanes``: a second lane, which goes ahead of this one. ``pace``: of the backlog.
         ``spill_after_ms``: ``store`` is a SpillStore, see Spill; 0: it is not.
         ``identity``: the MQTT client identifier, if messages are to carry it with epoch and number (MQTT 5 only).
+        ``bulk``: many messages that wait are sent as one.
         """
         _check("window", window, 1, WINDOW_MAX)
         _check("window_qos2", window_qos2, 1, WINDOW_MAX)
@@ -133,6 +136,8 @@ class Engine:
         has_bounds = cache_bytes_max or cache_messages_max or free_bytes_min
         ahead_windows = AHEAD_WINDOWS_BOUNDED if has_bounds else AHEAD_WINDOWS
 
+        span = bulk.span(window_qos2, cache_messages_max) if bulk is not None else 0
+
         def lane_of(of_store: Store, to: Listener, id_first: int, id_span: int, places_max: int) -> Lane:
             return Lane(
                 of_store,
@@ -149,6 +154,8 @@ class Engine:
                 id_first,
                 id_span,
                 identity,
+                bulk,
+                min(span, places_max),
             )
 
         self._lanes = lanes
@@ -423,9 +430,9 @@ class Engine:
         # makes the next one twice as hard, so that a broken broker costs a few letters and not the backlog.
         if self._probes >= PROBES_BEFORE_PARKING << min(self._parkings, 16):
             self._probes = 0
-            self._parkings += 1
             self.delivery.end_connection()
-            self.delivery.refuse(seq, CONNECTION_DROPPED)
+            if self.delivery.refuse(seq, CONNECTION_DROPPED):
+                self._parkings += 1
 
     # --- bytes ---
 

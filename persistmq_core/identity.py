@@ -61,6 +61,7 @@ class Identity:
         """Numbers from ``first`` to before ``end`` were given up."""
         joined = False
         for each in self._ranges:
+            joined = joined or each[0] <= first and end <= each[1]  # known already
             if first <= each[2] < end:
                 each[2] = 0  # what was to tell of it does not come
             if not joined and not each[2]:

@@ -9,6 +9,10 @@ from .journal import Journal
 from .limits import SEQ_FIRST
 from .spool import Spool
 
+TYPE_CHECKING = False  # no module "typing" on a board
+if TYPE_CHECKING:
+    from .bulk import Bulk
+
 
 class Lane:
     """Recovers it. The parameters are Engine's; ``id_first``, ``id_span``: see Delivery.
@@ -32,10 +36,12 @@ class Lane:
         id_first: int,
         id_span: int,
         identity: str = "",
+        bulk: "Bulk | None" = None,
+        span: int = 0,
     ) -> None:
         from .recovery import recover  # noqa: PLC0415 - needed once: a board's port lets go of it
 
-        found = recover(store, max(window, window_qos2), random, read_bytes, ahead_windows)
+        found = recover(store, max(window, window_qos2, span), random, read_bytes, ahead_windows)
         if followed is not None:
             # Who appends knows what its files hold, better than who finds them.
             found.end_seq, found.active_first, found.skipped = followed
@@ -48,9 +54,14 @@ class Lane:
         self.spool = Spool(self.journal, cache_id)
         if found.checkpoint.session_marker != session_marker:
             found.checkpoint.session_known = False
-        self.delivery = Delivery(
-            store, self.journal, found, listener, window, window_qos2, read_bytes, send_bytes, id_first, id_span
-        )
+        parts = store, self.journal, found, listener, window, window_qos2, read_bytes, send_bytes, id_first, id_span
+        if bulk is not None or found.checkpoint.bundles:
+            from .bulk import BulkDelivery  # noqa: PLC0415 - only here: it is half as large as the delivery itself
+
+            self.delivery: Delivery = BulkDelivery(*parts, bulk)
+            identity = identity or self.delivery.client_id
+        else:
+            self.delivery = Delivery(*parts)
         self.delivery.ahead_windows = ahead_windows
         if identity:
             from .identity import Identity  # noqa: PLC0415 - only where it is wanted, as Room

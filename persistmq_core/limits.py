@@ -37,6 +37,14 @@ WINDOW_DEFAULT = const(1000)  # QoS 1: fills a link of 400 ms round trip; costs 
 # acknowledges and loses messages (eclipse/mosquitto#3056, #3088).
 WINDOW_QOS2_DEFAULT = const(20)
 
+# --- bundles ---
+BULK_MSG_COUNT_MAX = const(4000)  # half of the span: one is sent while the next is put together
+BULK_SPAN_MAX = const(8000)  # numbers that bundles in flight may have: the window's span then, far below PACKET_ID_SPAN
+BULK_BYTES_MAX = const(1 << 16)  # one send
+BULK_BYTES_MAX_LEAST = const(256)
+BUNDLES_MAX = const(1000)  # in flight: 4 KB of checkpoint
+BUNDLES_BYTES_MAX = const(2 + 2 + 256 + 256 + 4 * BUNDLES_MAX)
+
 # --- storage ---
 DISK_VERSION = const(1)
 SEGMENT_BYTES_MAX = const(1 << 20)  # a start scans one segment: 1 MiB is some 10 ms on a gateway

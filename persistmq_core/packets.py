@@ -41,8 +41,8 @@ def remaining_length(length: int) -> bytes:
 
 def publish(
     out: bytearray,
-    topic: memoryview,
-    payload: memoryview,
+    topic: "bytes | memoryview",
+    payload: "bytes | bytearray | memoryview",
     qos: int,
     retain: bool,
     dup: bool,

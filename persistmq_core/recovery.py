@@ -8,7 +8,7 @@ from . import checkpoint as checkpoints
 from .checkpoint import PLACE_DONE, PLACE_WAITING, Checkpoint
 from .contracts import Random, Store
 from .errors import is_unreadable
-from .limits import AHEAD_WINDOWS, READ_BYTES, SEQ_FIRST, const
+from .limits import AHEAD_WINDOWS, AHEAD_WINDOWS_BOUNDED, READ_BYTES, SEQ_FIRST, const
 from .record import FRAME_BYTES_MIN
 from .segment import (
     JOURNAL,
@@ -54,6 +54,8 @@ def recover(
         unknown = False
         if doubtful:
             # The newest one may be lost. Nothing was sent beyond its bound, which was no further than this.
+            if state.bundles:
+                ahead_windows = AHEAD_WINDOWS_BOUNDED  # it is kept close then
             state.sent_bound += ahead_windows * max(span, len(state.places))
     if len(state.places) < span:
         state.places = state.places + bytearray(span - len(state.places))
@@ -70,6 +72,11 @@ def recover(
         state.delivered = state.cursor - SEQ_FIRST - state.skipped
     elif doubtful and segments and segments[0][0] > state.cursor:
         _settle_reclaimed(state, segments[0][0], _skipped_before_first(segments))
+        state.bundles = b""  # of some it is known to be settled, and of which is not: they are sent again singly
+    if state.bundles:
+        from .bundles import mark  # noqa: PLC0415 - only here: most have none
+
+        mark(state)
     if reader is not None:
         found.end_seq = max(reader.end_seq, SEQ_FIRST)
         # The last header's. If that does not read, or a later one is lost: what the others and the checkpoint know.

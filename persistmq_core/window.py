@@ -19,6 +19,7 @@ ORPHAN = const(7)  # the record is lost, the broker may hold the identifier: PUB
 ORPHAN_RELEASING = const(8)  # PUBREL sent for it: PUBCOMP is due
 REFUSED = const(9)  # the broker said no: to be parked as a dead letter
 DONE = const(10)  # settled
+CARRIED = const(11)  # in a bundle behind its first message, which has the handshake of them all
 
 # Events.
 SEND_0 = const(0)
@@ -36,13 +37,15 @@ ABANDON = const(11)  # the record is lost while the broker may hold its identifi
 LOSE = const(12)  # the connection ended
 FORGET = const(13)  # the broker lost the session: send again as new
 TRUST = const(14)  # the broker lost the session: believe its PUBREC
+CARRY = const(15)  # it goes, or went, in a bundle
+UNPACK = const(16)  # the bundle is taken apart
 
 NO_CHANGE = const(-1)
 
-_STATES = const(11)
-_EVENTS_MAX = const(16)
+_STATES = const(12)
+_EVENTS_MAX = const(17)
 _NOTHING = const(255)
-_NEXT = bytearray(b"\xff" * (_STATES * _EVENTS_MAX))  # 176 bytes; as tuples it would be 3 KB of a board's heap
+_NEXT = bytearray(b"\xff" * (_STATES * _EVENTS_MAX))  # 204 bytes; as tuples it would be 3 KB of a board's heap
 
 
 def _on(state: int, event: int, new: int) -> None:
@@ -80,6 +83,10 @@ _on(ORPHAN, SETTLE, DONE)
 _on(ORPHAN_RELEASING, GOT_PUBCOMP, DONE)
 _on(ORPHAN_RELEASING, LOSE, ORPHAN)
 _on(REFUSED, SETTLE, DONE)
+_on(WAITING, CARRY, CARRIED)
+_on(CARRIED, SETTLE, DONE)
+_on(CARRIED, REFUSE, REFUSED)
+_on(CARRIED, UNPACK, WAITING)
 
 _TO_PLACE = bytes((
     PLACE_WAITING, PLACE_WAITING, PLACE_WAITING, PLACE_WAITING,
@@ -87,8 +94,9 @@ _TO_PLACE = bytes((
     PLACE_ORPHAN, PLACE_ORPHAN,
     PLACE_WAITING,  # REFUSED: not parked yet, so it is sent again after a restart
     PLACE_DONE,
+    PLACE_WAITING,  # CARRIED: the checkpoint has the ranges
 ))  # fmt: skip
-_FROM_PLACE = bytes((WAITING, DONE, RELEASED, ORPHAN))
+_FROM_PLACE = bytes((WAITING, DONE, RELEASED, ORPHAN, CARRIED, WAITING))
 
 
 class Window:

@@ -25,6 +25,7 @@ PATHS = (
     (w.ABANDON, w.SEND_PUBREL),
     (w.REFUSE,),
     (w.SETTLE,),
+    (w.CARRY,),
 )
 
 # What the standard and the design say, written apart from the table: state -> {event: new state}.
@@ -36,6 +37,7 @@ EXPECTED = {
         w.REFUSE: w.REFUSED,
         w.SETTLE: w.DONE,
         w.ABANDON: w.ORPHAN,
+        w.CARRY: w.CARRIED,
     },
     w.SENT_0: {w.TAKEN: w.DONE, w.LOSE: w.WAITING},
     w.SENT_1: {w.GOT_PUBACK: w.DONE, w.REFUSE: w.REFUSED, w.LOSE: w.WAITING},
@@ -47,6 +49,7 @@ EXPECTED = {
     w.ORPHAN_RELEASING: {w.GOT_PUBCOMP: w.DONE, w.LOSE: w.ORPHAN},
     w.REFUSED: {w.SETTLE: w.DONE},
     w.DONE: {},
+    w.CARRIED: {w.SETTLE: w.DONE, w.REFUSE: w.REFUSED, w.UNPACK: w.WAITING},
 }
 
 
@@ -179,7 +182,7 @@ class CountTest(unittest.TestCase):
     def test_the_counts_are_those_of_the_places_after_any_walk(self):
         rng = Rng(5)
         window = Window(7)
-        for _ in range(3000):
+        for _ in range(8000):
             window.move(window.cursor + rng.below(9), rng.below(len(EVENTS)))
             if rng.one_in(4):
                 window.advance()

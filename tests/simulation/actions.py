@@ -16,9 +16,9 @@ _DISK_FAULTS = (("append", ENOSPC, 0), ("append", ENOSPC, 17), ("sync", EIO, 0),
 _REFUSALS = (0x80, 0x83, 0x87, 0x90, 0x97, 0x91, 0x99)
 FAULTS = (
     "crash", "disk", "link", "broker", "kinds", "full", "expiry", "lanes", "identity", "refuse", "poison", "damage",
-    "slots", "spill",
+    "slots", "spill", "bulk",
 )  # fmt: skip
-IN_SETTINGS = ("kinds", "full", "expiry", "lanes", "spill", "identity")  # that are no actions
+IN_SETTINGS = ("kinds", "full", "expiry", "lanes", "spill", "identity", "bulk")  # that are no actions
 
 
 def draw_settings(rng: Rng, faults: "list[str]") -> "dict[str, object]":
@@ -67,6 +67,12 @@ def draw_settings(rng: Rng, faults: "list[str]") -> "dict[str, object]":
         settings["spill_bytes"] = rng.pick((2048, 2048, 4096, 20000))
         settings["spill_after_ms"] = rng.pick((1, 50, 500))
         settings["spill_numbers"] = rng.pick((1, 20, 30000))
+    if "bulk" in faults:
+        settings["bulk"] = rng.pick((2, 3, 5, 12))
+        settings["bulk_form"] = rng.pick(("simple", "persistmq"))
+        settings["bulk_rewrite"] = rng.pick(("bulk", "mixed/bulk"))
+        settings["bulk_bytes_max"] = rng.pick((256, 600, 4096))
+        settings["bulk_changes"] = rng.one_in(4)
     return settings
 
 

@@ -9,7 +9,7 @@ from tests.support.model_broker import ModelBroker, Session
 
 _BROKER_KIND = ("deliver_at", "qos2_answer", "qos_max", "retain_available", "receive_maximum", "packet_bytes_max",
                 "denies_session", "enforces", "unreleased_max", "loses_above_max", "connect_code",
-                "listening")  # fmt: skip
+                "listening", "bundles")  # fmt: skip
 
 
 def dead_copy(scene: "object", arriving: int) -> "object":
@@ -31,6 +31,7 @@ def dead_copy(scene: "object", arriving: int) -> "object":
     other.sure, other.uncounted = scene.surviving()
     other.promised = set(scene.promised)
     other.excused = set(scene.excused)
+    other.apart = set(scene.apart)
     other.damaged = set(scene.damaged)
     other.marks = list(scene.marks)
     other.read_faults = scene.read_faults
@@ -100,6 +101,7 @@ def key(scene: "object") -> "tuple":
         tuple(sorted(scene.sure)),
         tuple(sorted(scene.promised & scene.sure)),
         tuple(sorted(scene.excused)),
+        tuple(sorted(scene.apart)),
         tuple(sorted(scene.damaged)),
         scene.loss_unseen,
         tuple([(name, bytes(scene.disk.content(name))) for name in scene.disk.names("")]),

@@ -3,8 +3,6 @@
 A number means one message for ever; a message that the broker lost is missed; one that was given up is not.
 """
 
-from tests.support import mqtt_wire as wire
-
 from .laws import LawBroken
 
 
@@ -44,8 +42,10 @@ class Identities:
         """A checkpoint slot did not read: recovery took what is gone for acknowledged."""
         self._doubtful_end[epoch] = max(self._doubtful_end.get(epoch, 1), cursor)
 
-    def on_wire(self, first_byte: int, body: bytes, payload: bytes, seq: int) -> None:
-        epoch, number, prev, _ = read(wire.user_properties(first_byte, body))
+    def on_wire(self, said: "tuple", payload: bytes, seq: int) -> None:
+        if not said:
+            return  # a bundle of the simple form
+        epoch, number, prev, _ = read(said)
         if number != seq or not 0 <= prev < seq:
             raise LawBroken("10: message %d says that it is %d, behind %d" % (seq, number, prev))
         if self._payload_of.get((epoch, seq), payload) != payload:
@@ -59,6 +59,8 @@ class Identities:
         came = {}  # epoch -> numbers
         never = {}  # epoch -> [(first, last)]
         for _, said in world.broker.heard:
+            if not said:
+                continue
             epoch, seq, prev, runs = read(said)
             came.setdefault(epoch, set()).add(seq)
             never.setdefault(epoch, []).extend(runs + [(prev + 1, seq - 1)])

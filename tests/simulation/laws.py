@@ -5,10 +5,12 @@ What can only be said at the end, when all is delivered, is in ``judge.py``.
 
 from persistmq_core import checkpoint as checkpoints
 from persistmq_core import packets
+from persistmq_core.bundles import COUNT, decode
 from persistmq_core.limits import AHEAD_SEQ, PACKET_ID_AHEAD, PACKET_ID_AHEAD_SPAN, PACKET_ID_SPAN
 from persistmq_core.segment import JOURNAL, parse_name, read_header
 from persistmq_core.window import ORPHAN_RELEASING
-from tests.support.mqtt_wire import Reader
+from tests.support.mqtt_wire import Reader, user_properties
+from tests.support.unbundle import identities_of
 
 AHEAD = "ahead-"  # before the names of the second lane
 LANES = ("", AHEAD)
@@ -18,15 +20,15 @@ class LawBroken(Exception):
     """The message begins with the number of the law."""
 
 
-def _published(packet: bytes, mqtt5: bool) -> "tuple[int, bytes]":
-    """(identifier or 0, payload) of a PUBLISH."""
+def _published(packet: bytes, mqtt5: bool) -> "tuple[int, str, bytes]":
+    """(identifier or 0, topic, payload) of a PUBLISH."""
     first_byte, body, end = packets.split(packet, 0)
     reader = Reader(packet[body:end])
-    reader.string()
+    topic = reader.string()
     identifier = reader.number(2) if first_byte & 6 else 0
     if mqtt5:
         reader.properties()
-    return identifier, packet[body + reader.at : end]
+    return identifier, topic, packet[body + reader.at : end]
 
 
 class Laws:
@@ -84,17 +86,29 @@ class Laws:
         kind = packet[0] & 0xF0
         if kind == packets.PUBLISH:
             self.publishes += 1
-            identifier, payload = _published(packet, mqtt5)
-            self.times_sent[payload] = self.times_sent.get(payload, 0) + 1
-            seq = self._seq_of.get(payload)
-            if seq is None:
-                raise LawBroken("6: bytes on the wire that nobody published: %r" % payload)
-            self._law_1(payload, seq)
-            if self.identities is not None and mqtt5:
+            identifier, topic, content = _published(packet, mqtt5)
+            message = (topic, content, 0, False)
+            said = identities_of(message, self.broker.bundles)
+            is_bundle = bool(said)
+            if not is_bundle:
                 _, body, end = packets.split(packet, 0)
-                self.identities.on_wire(packet[0], packet[body:end], payload, seq % AHEAD_SEQ)
+                said = [user_properties(packet[0], packet[body:end]) if mqtt5 else ()]
+            numbers = []
+            for index, (_, payload, _, _) in enumerate(self.broker.messages_of(message)):
+                self.times_sent[payload] = self.times_sent.get(payload, 0) + 1
+                seq = self._seq_of.get(payload)
+                if seq is None:
+                    raise LawBroken("6: bytes on the wire that nobody published: %r" % payload)
+                self._law_1(payload, seq)
+                if self.identities is not None:
+                    self.identities.on_wire(said[index], payload, seq % AHEAD_SEQ)
+                if packet[0] & 6:
+                    if self._on_wire.get(seq, payload) != payload:
+                        raise LawBroken("4: number %d was given to %r and to %r" % (seq, self._on_wire[seq], payload))
+                    self._on_wire[seq] = payload
+                numbers.append(seq)
             if packet[0] & 6:
-                self._law_4(seq, identifier, payload)
+                self._law_4(numbers, identifier, is_bundle)
         elif packet[0] == packets.PUBREL:
             self.pubrels += 1
             self._law_3(packet[2] << 8 | packet[3], engine)
@@ -138,16 +152,28 @@ class Laws:
         if place not in (checkpoints.PLACE_RELEASED, checkpoints.PLACE_ORPHAN):
             raise LawBroken("3: PUBREL %d, and the checkpoint says %d" % (identifier, place))
 
-    def _law_4(self, seq: int, identifier: int, payload: bytes) -> None:
-        """The packet identifier is a function of the sequence number, and no number is given twice."""
-        expected = 1 + seq % PACKET_ID_SPAN
-        if seq >= AHEAD_SEQ:
-            expected = PACKET_ID_AHEAD + (seq - AHEAD_SEQ) % PACKET_ID_AHEAD_SPAN
-        if identifier != expected:
-            raise LawBroken("4: message %d has identifier %d" % (seq, identifier))
-        if self._on_wire.get(seq, payload) != payload:
-            raise LawBroken("4: number %d was given to %r and to %r" % (seq, self._on_wire[seq], payload))
-        self._on_wire[seq] = payload
+    def _law_4(self, numbers: "list[int]", identifier: int, is_bundle: bool) -> None:
+        """The packet identifier is a function of the sequence number, and a bundle's is its first one's.
+
+        Which messages are a bundle is on storage before it is sent, and when one of them is sent otherwise, that is.
+        """
+        lane, first_id, span = 0, 1, PACKET_ID_SPAN
+        if numbers[0] >= AHEAD_SEQ:
+            lane, first_id, span = 1, PACKET_ID_AHEAD, PACKET_ID_AHEAD_SPAN
+        state = self.durable_checkpoint(LANES[lane])
+        ranges = decode(state)[3] if state is not None and state.bundles else {}
+        first = numbers[0] - lane * AHEAD_SEQ
+        last = numbers[-1] - lane * AHEAD_SEQ
+        for seq in ranges:
+            end = seq + (ranges[seq] & COUNT)
+            if is_bundle and seq <= first and last < end:
+                first = seq
+            elif seq <= last and first < end and not self.checkpoint_damaged:
+                raise LawBroken("4: %r is sent, and the checkpoint has %d to %d together" % (numbers, seq, end - 1))
+        if identifier != first_id + first % span:
+            raise LawBroken("4: message %d has identifier %d" % (first, identifier))
+        if is_bundle and first not in ranges:
+            raise LawBroken("4: the bundle %r went on the wire before it was stored" % (numbers,))
 
     def durable_checkpoint(self, lane: str = "") -> "object":
         """What a start would find now."""

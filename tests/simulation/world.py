@@ -1,6 +1,9 @@
 """What a program or a scenario runs in: a disk, a broker, a link, a clock, one process after the other, the laws."""
 
+from persistmq_core.bulk import Bulk
+from persistmq_core.bundles import COUNT
 from persistmq_core.contracts import Listener
+from persistmq_core.dead_letters import CONNECTION_DROPPED
 from persistmq_core.direct import Direct
 from persistmq_core.engine import Engine
 from persistmq_core.errors import CacheFull, StoreError
@@ -52,6 +55,11 @@ SETTINGS = {
     "spill_bytes": 0,  # durability "spill"
     "spill_after_ms": 500,
     "spill_numbers": 30000,
+    "bulk": 0,  # so many messages that wait become one; 0: never
+    "bulk_form": "simple",
+    "bulk_rewrite": "bulk",
+    "bulk_bytes_max": 4096,
+    "bulk_changes": False,  # each start has other settings
 }
 
 
@@ -109,9 +117,11 @@ class World:
         if self.settings["loses_above_max"]:
             self.broker.unreleased_max = self.settings["window_qos2"]
             self.broker.loses_above_max = True
+        self.broker.bundles = self.settings["bulk_rewrite"] if self.settings["bulk"] else ""
         self.laws = Laws(self.disk, self.broker)
         self.laws.may_spill = self.settings["spill_bytes"] > 0
-        if self.settings["identity"] and self.settings["protocol"] == 5:
+        says_who = self.settings["identity"] and self.settings["protocol"] == 5
+        if says_who or self.has_bundles_of_ours():
             self.laws.identities = Identities()
         self.messages = []
         self.sure = set()  # numbers of messages whose publish() returned: they must arrive
@@ -124,6 +134,7 @@ class World:
         self.expired = set()  # payloads that became too old
         self.planned = [[], []]  # runs of numbers that the last eviction of each lane was about
         self.evicted = set()  # payloads that were given up for newer ones
+        self.apart = set()  # payloads of bundles that were taken apart while the broker may have had them
         self.unordered = False  # the broker kept an answer back, or sent a message away for later
         self.refusals = False  # the broker refused something
         self.read_faults = 0  # so many reads were made to fail
@@ -182,6 +193,7 @@ class World:
                 lanes=Lanes(Prefixed(self.disk, AHEAD), chosen["drain"]) if chosen["drain"] else None,
                 spill_after_ms=chosen["spill_after_ms"] if spill_bytes else 0,
                 identity="me" if chosen["identity"] else "",
+                bulk=self.bulk(),
             )
         except (OSError, ValueError, TypeError, LookupError, ArithmeticError) as error:
             raise LawBroken("6: it does not start: %r" % error)  # noqa: B904 - MicroPython chains no exceptions
@@ -199,7 +211,23 @@ class World:
                 for seq in range(max(begin, state.evicted_first), min(end, state.evicted_end)):
                     self.evicts(index * AHEAD_SEQ + seq)
             self.spy_on_evictions(lane.delivery, index)
+            self.spy_on_bundles(lane.delivery, index)
         self.planned = [[], []]
+
+    def has_bundles_of_ours(self) -> bool:
+        """Bundles, and always in the form "persistmq"."""
+        return self.settings["bulk"] and self.settings["bulk_form"] == "persistmq" and not self.settings["bulk_changes"]
+
+    def bulk(self) -> "Bulk | None":
+        """What this process was told of bundles."""
+        chosen = self.settings
+        turn = self.starts % 3 if chosen["bulk_changes"] else 1
+        if not chosen["bulk"] or turn == 0:
+            return None
+        form = chosen["bulk_form"]
+        if turn == 2:
+            form = "simple" if form == "persistmq" else "persistmq"
+        return Bulk(chosen["bulk"], chosen["bulk_rewrite"], form, chosen["bulk_bytes_max"], "me")
 
     def die(self, arriving: "int | None" = None) -> None:
         """The process is gone, with all that it had in RAM; so many bytes on the way still reach the broker."""
@@ -317,6 +345,21 @@ class World:
             return eviction
 
         delivery._eviction = spied
+
+    def spy_on_bundles(self, delivery: "object", index: int) -> None:
+        """Know what is taken apart because connections end: the broker may have taken it, and said so in vain."""
+        refuse = delivery.refuse
+
+        def spied(seq: int, reason_code: int) -> bool:
+            entry = getattr(delivery, "_ranges", {}).get(seq, 0)
+            if entry and reason_code == CONNECTION_DROPPED:
+                for number in range(seq, seq + (entry & COUNT)):
+                    message = self.message_of(index * AHEAD_SEQ + number)
+                    if message is not None:
+                        self.apart.add(message.payload)
+            return refuse(seq, reason_code)
+
+        delivery.refuse = spied
 
     def unix_ms(self) -> int:
         """The time of day, 0 if nobody has told the device."""
@@ -439,7 +482,8 @@ class World:
             if self.now_ms > end_ms:
                 raise LawBroken("drain: not delivered in time: %r" % self.engine.accounts())
         if self.laws.identities is not None and tellers < _TELLERS_MAX and self.owes():
-            self.stage(1, False, 0)  # one more message, which tells what was given up before
+            for _ in range(max(1, self.settings["bulk"])):
+                self.stage(1, False, 0)  # one more message, or a bundle, which tells what was given up before
             self.drain(tellers + 1)
 
     def owes(self) -> bool:

@@ -180,7 +180,7 @@ class BrokerConnection:
         broker = self.broker
         unreleased = self._session().unreleased
         if identifier in unreleased:
-            if unreleased[identifier] != message:
+            if not broker.are_same(unreleased[identifier], message):
                 broker.lost.append(message)
             return
         if self._overflows(message):
@@ -195,7 +195,7 @@ class BrokerConnection:
         broker = self.broker
         if not broker.unreleased_max or len(self._session().unreleased) < broker.unreleased_max:
             return False
-        if message in broker.deliveries:
+        if broker.messages_of(message)[0] in broker.deliveries:
             return True  # a repeat that is thrown away: the subscribers have had it
         self._violation("a message behind %d unreleased ones of QoS 2" % broker.unreleased_max)
         if broker.loses_above_max:
@@ -231,7 +231,7 @@ class BrokerConnection:
         known = session.unreleased.get(identifier, session.unconfirmed.get(identifier))
         if identifier in self._handshakes:
             earlier, how_far = self._handshakes[identifier]
-            if earlier != message:
+            if not self.broker.are_same(earlier, message):
                 self._violation(what + " reuses an identifier whose handshake has not ended")
             elif how_far == _RECEIVED:
                 self._violation(what + " after its PUBREC was received")
@@ -240,7 +240,7 @@ class BrokerConnection:
         elif dup and self._ended.get(identifier) == message:
             self._violation(what + " repeated inside one connection, after its end")
         elif known is not None:
-            if known != message:
+            if not self.broker.are_same(known, message):
                 self._violation(what + " reuses the identifier of an unreleased message")
             elif identifier in session.durable_pubrecs:
                 self._violation(what + " after its PUBREC was stored")

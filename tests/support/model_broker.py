@@ -12,6 +12,7 @@ its rules make it refuse, hang up or keep silent at a chosen message.
 """
 
 from .broker_connection import BrokerConnection
+from .unbundle import identities_of, messages_of
 
 
 class Session:
@@ -42,6 +43,7 @@ class ModelBroker:
         self.loses_above_max = False  # ... and are answered and lost (Mosquitto 2.0 with max_inflight_messages)
         self.connect_code = 0  # of CONNACK: 0 accepts
         self.listening = True  # False: nobody answers on the port; connections that are up stay up
+        self.bundles = ""  # bulk_topic_rewrite: in the book and for the rules bundles are what they hold
         # The book.
         self.deliveries = []  # messages a subscriber would have seen, in that order
         self.heard = []  # of each delivery: (payload, its user properties)
@@ -83,7 +85,8 @@ class ModelBroker:
         """The session of a client ends."""
         session = self._sessions.pop(client_id, None)
         if session is not None and self.deliver_at == "pubrel":
-            self.forgotten += [session.unreleased[identifier] for identifier in sorted(session.unreleased)]
+            for identifier in sorted(session.unreleased):
+                self.forgotten += self.messages_of(session.unreleased[identifier])
 
     def pubrec_is_durable(self, identifier: int, client_id: str = "model") -> None:
         """The test knows that the client has stored this PUBREC: the PUBLISH must not come again, not even later."""
@@ -118,10 +121,10 @@ class ModelBroker:
         for rule in self._rules:
             if rule[0] != action or rule[1] != kind:
                 continue
-            if rule[2] is not None and (message is None or message[0] != rule[2]):
-                continue
-            if rule[3] is not None and message[1] != rule[3]:
-                continue
+            if rule[2] is not None or rule[3] is not None:
+                held = [] if message is None else self.messages_of(message)
+                if not [1 for each in held if rule[2] in (None, each[0]) and rule[3] in (None, each[1])]:
+                    continue
             if rule[4] is not None and rule[4] != identifier:
                 continue
             if rule[6] is not None:
@@ -133,8 +136,21 @@ class ModelBroker:
 
     def deliver(self, message: tuple, said: tuple) -> None:
         """A subscriber would see it now."""
-        self.deliveries.append(message)
-        self.heard.append((message[1], said))
+        held = self.messages_of(message)
+        self.deliveries += held
+        told = identities_of(message, self.bundles) or [said]
+        self.heard += [(each[1], told[index]) for index, each in enumerate(held)]
+
+    def messages_of(self, message: tuple) -> "list[tuple]":
+        """What a subscriber would make of it."""
+        return messages_of(message, self.bundles)
+
+    def are_same(self, known: tuple, message: tuple) -> bool:
+        """A bundle that was put together again may lack messages whose records were lost meanwhile."""
+        if known == message or not self.bundles:
+            return known == message
+        held = self.messages_of(known)
+        return held != [known] and not [1 for each in self.messages_of(message) if each not in held]
 
     def enter(self, connection: BrokerConnection, client_id: str, clean: bool) -> bool:
         """Bind a connection to its session; True if there was one. The client's earlier connection ends (3.1.4)."""
