@@ -59,9 +59,8 @@ class Identity:
 
     def never(self, first: int, end: int) -> None:
         """Numbers from ``first`` to before ``end`` were given up."""
-        joined = False
+        joined = any([each[0] <= first and end <= each[1] for each in self._ranges])  # it is known already
         for each in self._ranges:
-            joined = joined or each[0] <= first and end <= each[1]  # known already
             if first <= each[2] < end:
                 each[2] = 0  # what was to tell of it does not come
             if not joined and not each[2]:

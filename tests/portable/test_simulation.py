@@ -89,3 +89,18 @@ class SimulationTest(unittest.TestCase):
 
     def test_no_law_is_broken_where_messages_of_two_lanes_carry_identity_and_some_are_refused(self):
         self.assertGreater(self.programs("identity lanes refuse crash link"), 2 * PROGRAMS)
+
+    def test_no_law_is_broken_by_bundles(self):
+        self.assertEqual(self.programs("bulk link"), PROGRAMS)
+
+    def test_no_law_is_broken_by_bundles_when_all_else_breaks(self):
+        self.assertGreater(self.programs("bulk crash disk link broker full expiry"), 2 * PROGRAMS)
+
+    def test_no_law_is_broken_by_bundles_that_are_refused_and_taken_apart(self):
+        self.assertGreater(self.programs("bulk kinds refuse poison link crash"), 2 * PROGRAMS)
+
+    def test_no_law_is_broken_by_bundles_of_damaged_messages(self):
+        self.assertGreater(self.programs("bulk damage crash link"), 2 * PROGRAMS)
+
+    def test_no_law_is_broken_by_bundles_in_two_lanes_with_identity(self):
+        self.assertGreater(self.programs("bulk lanes identity crash disk link refuse"), 2 * PROGRAMS)

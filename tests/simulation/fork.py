@@ -37,6 +37,7 @@ def dead_copy(scene: "object", arriving: int) -> "object":
     other.read_faults = scene.read_faults
     other.unordered = scene.unordered
     other.refusals = scene.refusals
+    other.refused_topics = set(scene.refused_topics)
     other.loss_unseen = scene.loss_unseen
     other.at = scene.at
     return other

@@ -26,12 +26,14 @@ class Identities:
     def __init__(self) -> None:
         self._payload_of = {}  # (epoch, number) -> payload
         self._numbers_of = {}  # payload -> (epoch, number) of each sending
+        self._anonymous = set()  # payloads that were sent without: nobody can miss them
         self._doubtful_end = {}  # epoch -> numbers before it may have been given up, and no checkpoint says so
 
     def copy(self) -> "Identities":
         other = Identities()
         other._payload_of = dict(self._payload_of)
         other._numbers_of = dict(self._numbers_of)
+        other._anonymous = set(self._anonymous)
         other._doubtful_end = dict(self._doubtful_end)
         return other
 
@@ -44,7 +46,8 @@ class Identities:
 
     def on_wire(self, said: "tuple", payload: bytes, seq: int) -> None:
         if not said:
-            return  # a bundle of the simple form
+            self._anonymous.add(payload)  # in a bundle of the simple form, or alone in MQTT 3.1.1
+            return
         epoch, number, prev, _ = read(said)
         if number != seq or not 0 <= prev < seq:
             raise LawBroken("10: message %d says that it is %d, behind %d" % (seq, number, prev))
@@ -54,7 +57,7 @@ class Identities:
         self._payload_of[(epoch, seq)] = payload
         self._numbers_of[payload] = self._numbers_of.get(payload, ()) + ((epoch, seq),)
 
-    def judge(self, world: "object") -> None:
+    def judge(self, world: "object", parked: "dict") -> None:
         """At the end, when all is delivered, and all is told."""
         came = {}  # epoch -> numbers
         never = {}  # epoch -> [(first, last)]
@@ -68,7 +71,8 @@ class Identities:
         def explained(epoch: int, seq: int) -> bool:
             return seq in came[epoch] or any(first <= seq <= last for first, last in never[epoch])
 
-        for payload in world.excused - world.expired - world.evicted - world.damaged:
+        given_up = world.expired | world.evicted | world.damaged | set(parked)
+        for payload in world.excused - given_up - self._anonymous:
             for epoch, seq in self._numbers_of.get(payload, ()):
                 if epoch in came and seq < max(came[epoch]) and seq not in came[epoch] and explained(epoch, seq):
                     raise LawBroken("10: number %d was lost, and the receiver is told that it never was" % seq)

@@ -14,7 +14,7 @@ def judge(world: "object") -> None:
     _accounts(world, counts, parked)
     _nothing_unread_is_deleted(world)
     if world.laws.identities is not None:
-        world.laws.identities.judge(world)
+        world.laws.identities.judge(world, parked)
 
 
 def may_repeat(world: "object") -> bool:
@@ -30,6 +30,8 @@ def dead_letters(world: "object") -> "dict[bytes, int]":
             content = bytes(world.disk.content(name))
             for message in world.messages:
                 if content.endswith(message.topic.encode() + message.payload):
+                    if int(name[-6:-4], 16) >= 0x80 and message.topic not in world.refused_topics:
+                        raise LawBroken("2: %r is parked, and the broker has nothing against it" % message.payload)
                     found[message.payload] = lane, int(name[len(lane + FOLDER) + 1 :].split("-")[0], 16)
     return found
 

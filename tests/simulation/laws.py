@@ -46,6 +46,8 @@ class Laws:
         self.times_sent = {}  # payload -> how often it was on the wire
         self._seq_of = {}  # payload -> sequence number, of what was staged
         self._on_wire = {}  # sequence number -> payload
+        self._went_singly = set()  # payloads
+        self.apart = set()  # payloads of bundles that this process has taken apart
         self._durable = set()  # payloads that were seen on storage, synced
         self._told = {}  # sequence number -> account, as the listener heard it since the start
         self._segments = {"": [], AHEAD: []}  # (first number, name), of each lane
@@ -64,6 +66,7 @@ class Laws:
         other.times_sent = dict(self.times_sent)
         other._seq_of = dict(self._seq_of)
         other._on_wire = dict(self._on_wire)
+        other._went_singly = set(self._went_singly)
         other.identities = self.identities and self.identities.copy()
         return other
 
@@ -74,6 +77,7 @@ class Laws:
             self.header_damaged,
             tuple(sorted(self._seq_of.items())),
             tuple(sorted(self._on_wire.items())),
+            tuple(sorted(self._went_singly)),
             self.identities and self.identities.key(),
             tuple(sorted([(payload, min(count, 2)) for payload, count in self.times_sent.items()])),
         )
@@ -106,6 +110,10 @@ class Laws:
                     if self._on_wire.get(seq, payload) != payload:
                         raise LawBroken("4: number %d was given to %r and to %r" % (seq, self._on_wire[seq], payload))
                     self._on_wire[seq] = payload
+                    if not is_bundle:
+                        self._went_singly.add(payload)
+                    elif payload in self.apart or (payload in self._went_singly and not self.checkpoint_damaged):
+                        raise LawBroken("4: message %d has to go singly, and goes in a bundle" % seq)
                 numbers.append(seq)
             if packet[0] & 6:
                 self._law_4(numbers, identifier, is_bundle)
@@ -231,6 +239,7 @@ class Laws:
         """The process is another one. Names that were not synced may be gone or back."""
         self._segments = {"": [], AHEAD: []}
         self._durable.clear()
+        self.apart.clear()
         self._told = {}
 
     # --- after each step ---

@@ -121,6 +121,7 @@ class Program(World):
     def do_refuse(self, topic: int, code: int, times: int) -> None:
         self.note("t/%d is refused: 0x%02x" % (topic, code))
         self.unordered = self.refusals = True
+        self.refused_topics.add("t/%d" % topic)
         self.broker.refuse("t/%d" % topic, code, times=times)
 
     def do_poison(self, topic: int) -> None:

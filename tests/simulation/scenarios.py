@@ -205,6 +205,28 @@ SCENARIOS = {
         + _OUT_OF_RAM
         + [("damage", "checkpoint", 1)],
     ),
+    # Three that wait become one; a fourth goes alone.
+    "bulk": (
+        {"bulk": 3},
+        [("broker", "away"), ("publish", "write", _ONE * 4), ("broker", "back"), ("time", (4000, 0, 0, 0, 0))],
+    ),
+    # The second of three is refused, so their bundle is taken apart.
+    "bulk-apart": (
+        {"protocol": 5, "bulk": 3, "bulk_form": "persistmq"},
+        [("refuse", 1, 0x87, None), ("publish", "write", _ONE * 3), _SOON],
+    ),
+    # The first of a bundle is damaged after it was sent, before it is sent again.
+    "bulk-damaged": (
+        {"bulk": 3, "bulk_form": "persistmq"},
+        [
+            ("silent", 0x50),
+            ("publish", "write", _LARGE * 3),
+            ("time", (0, 0, 0)),
+            ("spoil", 0),
+            ("publish", "write", _ONE),
+            ("time", (4000, 0, 0, 0)),
+        ],
+    ),
     # A message over which the broker ends the connection, until it is parked.
     "poison": (
         {},

@@ -137,6 +137,7 @@ class World:
         self.apart = set()  # payloads of bundles that were taken apart while the broker may have had them
         self.unordered = False  # the broker kept an answer back, or sent a message away for later
         self.refusals = False  # the broker refused something
+        self.refused_topics = set()  # what it refused, with a reason code
         self.read_faults = 0  # so many reads were made to fail
         self.marks = []  # bytes that did not read and must be kept somewhere
         self.now_ms = 0
@@ -347,17 +348,19 @@ class World:
         delivery._eviction = spied
 
     def spy_on_bundles(self, delivery: "object", index: int) -> None:
-        """Know what is taken apart because connections end: the broker may have taken it, and said so in vain."""
+        """Know what is taken apart; where connections end over it the broker may have taken it, and said so in vain."""
         refuse = delivery.refuse
 
         def spied(seq: int, reason_code: int) -> bool:
             entry = getattr(delivery, "_ranges", {}).get(seq, 0)
-            if entry and reason_code == CONNECTION_DROPPED:
-                for number in range(seq, seq + (entry & COUNT)):
-                    message = self.message_of(index * AHEAD_SEQ + number)
-                    if message is not None:
-                        self.apart.add(message.payload)
-            return refuse(seq, reason_code)
+            held = [self.message_of(index * AHEAD_SEQ + seq + place) for place in range(entry & COUNT)]
+            payloads = [message.payload for message in held if message is not None]
+            if reason_code == CONNECTION_DROPPED:
+                self.apart.update(payloads)
+            is_parked = refuse(seq, reason_code)
+            if not is_parked and seq not in getattr(delivery, "_ranges", {}):
+                self.laws.apart.update(payloads)
+            return is_parked
 
         delivery.refuse = spied
 
@@ -482,7 +485,8 @@ class World:
             if self.now_ms > end_ms:
                 raise LawBroken("drain: not delivered in time: %r" % self.engine.accounts())
         if self.laws.identities is not None and tellers < _TELLERS_MAX and self.owes():
-            for _ in range(max(1, self.settings["bulk"])):
+            count = max(1, self.settings["bulk"]) if self.settings["protocol"] == 4 else 1
+            for _ in range(count):
                 self.stage(1, False, 0)  # one more message, or a bundle, which tells what was given up before
             self.drain(tellers + 1)
 
