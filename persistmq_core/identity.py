@@ -59,7 +59,7 @@ class Identity:
 
     def never(self, first: int, end: int) -> None:
         """Numbers from ``first`` to before ``end`` were given up."""
-        joined = any([each[0] <= first and end <= each[1] for each in self._ranges])  # it is known already
+        joined = any(each[0] <= first and end <= each[1] for each in self._ranges)  # it is known already
         for each in self._ranges:
             if first <= each[2] < end:
                 each[2] = 0  # what was to tell of it does not come

@@ -12,11 +12,13 @@ from typing import Any
 import paho.mqtt.client as paho
 from paho.mqtt.enums import MQTTProtocolVersion
 
+from persistmq_core.bulk import Bulk
 from persistmq_core.contracts import Transport
 from persistmq_core.engine import Engine
 from persistmq_core.errors import CacheFull, ClientStopped
 from persistmq_core.limits import (
     ACK_TIMEOUT_MS,
+    BULK_BYTES_MAX,
     CONNECT_TIMEOUT_MS,
     RECONNECT_DELAY_MS_MAX,
     RECONNECT_DELAY_MS_MIN,
@@ -50,6 +52,7 @@ from .transport import PahoTransport
 from .two_lanes import ahead_store, check_drain, check_number, check_path, lanes_of, pace_of, together
 from .worker_start import check_start_method
 from .writer import Writer
+from .zlib_compressor import Zlib
 
 logger = logging.getLogger("persistmq")
 
@@ -67,8 +70,15 @@ class PersistClient:
             names of these. A cache that exists keeps its type.
         cache_path: the cache directory, made if it is missing. One client at a time (``CacheInUse``). What 0.1.4 left
             there is taken over.
-        bulk_msg_count: 0. Bundles are not available in this version.
-        bulk_topic_rewrite: topic of bundles, see there.
+        bulk_msg_count: when so many messages wait, that many are sent as one bundle; 0: never. With QoS 2 a bundle
+            reaches the broker once, with all of its messages; ``docs/receiver.md`` says how it is taken apart.
+        bulk_topic_rewrite: of a bundle's topic, with "simple" the last levels in place of as many of its messages',
+            with "persistmq" all of it.
+        bulk_form: "simple": what receivers of persistmq 0.1.4 read, a CBOR list of subtopic and payload; those of one
+            bundle have the same prefix of the topic, QoS and retain. "persistmq": topic, QoS, retain, time accepted and
+            identity of each message.
+        bulk_compress: bundles of the form "persistmq" are compressed (zlib).
+        bulk_bytes_max: of one bundle, before it is compressed.
         durability: "sync": ``publish()`` returns when the message survives a power cut. "async": it returns at once and
             the message survives a power cut some milliseconds later (see ``PublishInfo.wait_for_stored``). "spill", for
             flash that wears: it returns when the message is in RAM, and nothing is written while the link is healthy; a
@@ -141,6 +151,9 @@ class PersistClient:
         bulk_msg_count: int = 0,
         bulk_topic_rewrite: str = "mixed/bulk",
         *,
+        bulk_form: str = "simple",
+        bulk_compress: bool = False,
+        bulk_bytes_max: int = BULK_BYTES_MAX,
         durability: str = "sync",
         spill_bytes: int = SPILL_BYTES,
         spill_after_ms: int = SPILL_AFTER_MS,
@@ -188,9 +201,10 @@ class PersistClient:
         check_start_method(start_method)
         if drain_after_exit and worker == "thread":
             raise ValueError('drain_after_exit=True needs worker="process": a thread ends with its process')
+        bulk = None
         if bulk_msg_count:
-            raise ValueError(f"bulk_msg_count is {bulk_msg_count!r}: bundles are not available yet, it must be 0")
-        self.bulk_topic_rewrite = bulk_topic_rewrite
+            compressor = Zlib() if bulk_compress else None
+            bulk = Bulk(bulk_msg_count, bulk_topic_rewrite, bulk_form, bulk_bytes_max, client_id, compressor)
         self.on_delivered: Callable[[PersistClient, int], object] | None = None
         self.on_dropped: Callable[[PersistClient, int, str, str], object] | None = None
         self.on_connection_up: Callable[[PersistClient, bool], object] | None = None
@@ -213,6 +227,7 @@ class PersistClient:
             "cache_bytes_max": bound("cache_bytes_max", cache_bytes_max),
             "cache_messages_max": bound("cache_messages_max", cache_messages_max),
             "free_bytes_min": free_bytes_min,
+            "bulk": bulk,
             "pace": pace_of(drain_messages_per_s, drain_bytes_per_s),
             "identity": client_id if identity else "",
         }
