@@ -77,6 +77,7 @@ class TakeOver:
         self._errno = 0
         self._count = 0
         self._refused: set[int] = set()
+        self._wait_s = _WAIT_S
         self._retry_at_ms = 0
         self._retry_ms = _RETRY_MS_MIN
         self._kept: deque[tuple[int, str]] = deque()
@@ -150,6 +151,7 @@ class TakeOver:
         # Not before: other threads look at these.
         self.error = self._said
         self.is_pending = must_wait
+        self._wait_s = 0.0  # by the thread that delivers
         self._stay_on_storage()
         if self._count:
             logger.info("%d messages of persistmq 0.1.4 were taken over", self._count)
@@ -272,12 +274,12 @@ class TakeOver:
 
     def _open(self) -> Database:
         """Raises InUse, ValueError, OSError."""
-        deadline = time.monotonic() + _WAIT_S
+        deadline = time.monotonic() + self._wait_s
         while pid := older_caches.user_of(self._full(DATABASE)):
             if time.monotonic() >= deadline:
                 raise InUse("process %d has it open" % pid)
             time.sleep(_LOOK_AGAIN_S)
-        return Database(self._full(DATABASE), _WAIT_S, self._refuse_row)
+        return Database(self._full(DATABASE), self._wait_s, self._refuse_row)
 
     def _take_rows(self, database: Database) -> None:
         mark = self._mark
