@@ -14,6 +14,7 @@ import time
 import traceback
 from pathlib import Path
 
+import click
 from paho.mqtt.enums import MQTTProtocolVersion
 from persistmq import PersistClient
 from persistmq.receiver import Subscriber
@@ -53,10 +54,16 @@ def publish(life: int, port: int, folder: Path, is_last: bool) -> None:
 
 
 def receive(port: int, folder: Path, output: str) -> None:
-    """The command, as a user runs it, but for quicker attempts to connect."""
+    """The command, as a service manager runs it that begins it again, but for quicker attempts to connect."""
     Subscriber.__init__.__kwdefaults__.update(reconnect_delay_ms_min=10, reconnect_delay_ms_max=100)
     where = ["-h", "127.0.0.1", "-p", str(port), "-t", "soak/#", "-i", "soak-receiver", "--from-first", "-o", output]
-    command.main(where, standalone_mode=False)
+    while True:
+        try:
+            command.main(where, standalone_mode=False)
+            return
+        except click.ClickException as error:  # the database is not there yet
+            print(error.format_message(), file=sys.stderr)
+            time.sleep(0.05)
 
 
 def main(port: int, folder: Path, output: str) -> None:

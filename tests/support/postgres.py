@@ -19,7 +19,7 @@ from typing import Any
 from .mosquitto import HOST, free_port
 
 _NOBODY = 65534  # PostgreSQL does not run as root
-_FAST = ("fsync=on", "synchronous_commit=on", "shared_buffers=16MB", "max_connections=20", "max_worker_processes=0")
+_FAST = ("fsync=on", "synchronous_commit=on", "shared_buffers=16MB", "max_connections=20")
 
 
 def find_postgres() -> Path:
@@ -57,19 +57,16 @@ class Postgres:
         return self._folder / "cluster"
 
     def start(self) -> "Postgres":
-        """Start, and wait until it answers (10 s at most). Raises RuntimeError with its log."""
-        settings = [f"-c{setting}" for setting in _FAST]
-        where = ["-D", str(self._cluster), "-h", HOST, "-p", str(self.port), "-k", str(self._folder)]
-        with open(self._folder / "log", "ab") as log:
-            program = str(self._programs / "bin" / "postgres")
-            self._process = subprocess.Popen(
-                [program, *where, *settings], stdin=subprocess.DEVNULL, stdout=log, stderr=log, **self._options
-            )
-        deadline = time.monotonic() + 10
+        """Start, and wait until it answers (20 s at most). Raises RuntimeError with its log."""
+        deadline = time.monotonic() + 20
         while not self._answers():
-            if time.monotonic() > deadline or self._process.poll() is not None:
+            if self._process is not None and self._process.poll() is not None:
+                self._process = None  # children of one that was killed are still about
+            if time.monotonic() > deadline:
                 self.close()
                 raise RuntimeError("PostgreSQL did not start: %s" % self._log)
+            if self._process is None:
+                self._begin()
             time.sleep(0.05)
         return self
 
@@ -98,6 +95,15 @@ class Postgres:
         if done.returncode:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise RuntimeError("%s: %s" % (name, done.stderr))
+
+    def _begin(self) -> None:
+        settings = [f"-c{setting}" for setting in _FAST]
+        where = ["-D", str(self._cluster), "-h", HOST, "-p", str(self.port), "-k", str(self._folder)]
+        with open(self._folder / "log", "ab") as log:
+            program = str(self._programs / "bin" / "postgres")
+            self._process = subprocess.Popen(
+                [program, *where, *settings], stdin=subprocess.DEVNULL, stdout=log, stderr=log, **self._options
+            )
 
     def _answers(self) -> bool:
         import psycopg
