@@ -121,7 +121,7 @@ def test_mip_writes_the_package_json_of_its_tree(tree: Path) -> None:
 
 def test_size_writes_its_table_and_says_when_it_is_stale(tree: Path) -> None:
     with open(tree / "persistmq_core" / "engine.py", "a") as engine:
-        engine.write("".join("def more_%d(): return %d * %r\n" % (index, index, "word" * 9) for index in range(99)))
+        engine.write("".join("def more_%d(): return %d * %r\n" % (index, index, "word" * 9) for index in range(300)))
     stale = tool("size", "--check", root=tree)
     assert stale.returncode != 0
     assert "stale: run tools/size" in stale.stderr
