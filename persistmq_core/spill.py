@@ -25,6 +25,7 @@ class Spill:
         self._store = store
         self._delivery = lane.delivery
         self._delivery.spill_store = store
+        store.spool = lane.spool
         self._journal = lane.journal
         self._after_ms = after_ms
         self._segment_bytes_max = segment_bytes_max

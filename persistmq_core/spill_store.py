@@ -13,6 +13,10 @@ from .limits import SPILL_BYTES_MAX, SPILL_BYTES_MIN, SPILL_NUMBERS, const
 from .segment import parse_name
 
 _ENOENT = const(2)
+TYPE_CHECKING = False  # no module "typing" on a board
+if TYPE_CHECKING:
+    from .spool import Spool
+
 # Where what is appended goes, and where checkpoints go.
 STORED = const(0)  # both to storage
 ENTERING = const(1)  # to RAM, and to storage
@@ -89,6 +93,7 @@ class SpillStore(Store):
         self.has_appended = False  # to storage, since RAM was left
         self.first_seq = 0  # of the first record that was kept since ENTERING, 0 if none was
         self.ram_bytes = 0
+        self.spool: "Spool | None" = None  # which gives the numbers
         self.spills = 0  # how often RAM was left
         self.needs_checkpoint = False  # one of the slots still says that numbers are used up
         self._store = store
@@ -268,12 +273,12 @@ class SpillStore(Store):
         self.ram_bytes += len(view)
 
     def _reserve(self, content: bytearray) -> None:
-        """Let the checkpoints on storage say that numbers are used up to a block beyond all that may be sent.
+        """Let the checkpoints on storage say that numbers are used up to a block beyond all that were given or may be sent.
 
         In both slots, so that no damage to one of them brings back an older truth. Raises OSError.
         """
         state: Checkpoint = decode(content)  # type: ignore[assignment] # it was made a moment ago
-        state.cursor = state.sent_bound = max(state.sent_bound, state.evicted_end) + self._numbers
+        state.cursor = state.sent_bound = max(state.sent_bound, state.evicted_end, self._next_seq()) + self._numbers
         state.skipped = state.cursor - 1 - state.settled()  # all that are in no account; SEQ_FIRST is 1
         state.evicted_first = state.evicted_end = state.evicted_skipped = 0
         state.session_known = False
@@ -283,9 +288,15 @@ class SpillStore(Store):
             self._store.replace(NAMES[generation & 1], state.encode())
         self._reserved_end = state.cursor
 
+    def _next_seq(self) -> int:
+        return self.spool.next_seq if self.spool is not None else 0
+
     def _spill(self) -> None:
         if self.state == STORED:
             return
+        if self._newest and self._next_seq() > self._reserved_end:
+            # Power may fail in the middle of this: then no record that was written may count.
+            self._reserve(self._slots[self._newest])
         for name in sorted(self._files):
             self._write(name, self._files[name])
         self._files = {}

@@ -201,6 +201,24 @@ class InRamTest(SpillStoreCase):
         self.save(state)
         self.assertEqual(self.durable().cursor, 241)
 
+    def test_numbers_of_records_that_are_about_to_be_written_are_used_up_first(self):
+        class Spool:
+            next_seq = 140
+
+        self.in_ram()
+        self.store.spool = Spool()
+        before = self.disk.calls["replace"]
+        self.disk.fail_next("append", EIO)
+        self.assertRaises(OSError, self.store.spill)
+        self.assertEqual((self.disk.calls["replace"], self.durable().cursor), (before, 140))
+        self.store.spool.next_seq = 141
+        for call in ("replace", "append"):
+            self.disk.fail_next(call, EIO)
+            self.assertRaises(OSError, self.store.spill)
+        self.assertEqual((self.store.state, self.durable().cursor), (IN_RAM, 241))
+        self.store.spill()
+        self.assertEqual((self.store.state, self.durable().cursor), (STORED, 5))
+
     def test_dead_letters_go_to_storage(self):
         self.in_ram()
         self.store.replace("dead/1", b"d")

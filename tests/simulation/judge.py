@@ -72,7 +72,7 @@ def _nothing_is_lost(world: "object", counts: "dict", parked: "dict") -> None:
             untold += 1  # power failed between the checkpoint and the telling
         else:
             raise LawBroken("lost: %r at QoS %d" % (message.payload, message.qos))
-    told = len(world.expired) - world.uncounted
+    told = len(world.expired - world.uncounted)
     if untold > world.engine.accounts()["expired"] - told and not world.laws.checkpoint_damaged:
         raise LawBroken("lost: %d messages, and they are not told to be too old" % untold)
 
@@ -104,14 +104,16 @@ def _accounts(world: "object", counts: "dict", parked: "dict") -> None:
     for payload in parked:
         if payload in counts and world.laws.times_sent.get(payload, 0) < 2 and not world.laws.checkpoint_damaged:
             raise LawBroken("2: %r was delivered and parked" % payload)
-    evicted_min = max(0, len(world.evicted) - world.uncounted)
+    evicted_min = len(world.evicted - world.uncounted)
     if not evicted_min <= accounts["evicted"] <= len(world.evicted) and not world.laws.checkpoint_damaged:
         raise LawBroken("2: %d evicted, %d such messages" % (accounts["evicted"], len(world.evicted)))
-    if accounts["expired"] < len(world.expired) - world.uncounted and not world.laws.checkpoint_damaged:
+    if accounts["expired"] < len(world.expired - world.uncounted) and not world.laws.checkpoint_damaged:
         raise LawBroken("2: %d expired, %d such messages" % (accounts["expired"], len(world.expired)))
-    if [payload for payload in world.expired if payload in counts] and not may_repeat(world):
+    given_up = world.expired - world.uncounted
+    if [payload for payload in given_up if payload in counts] and not may_repeat(world):
         raise LawBroken("2: an expired message was delivered")
-    if [payload for payload in world.evicted if payload in counts] and not may_repeat(world):
+    given_up = world.evicted - world.uncounted
+    if [payload for payload in given_up if payload in counts] and not may_repeat(world):
         raise LawBroken("2: an evicted message was delivered")
     unconfirmed = [message for message in world.messages if message.qos == 0 and message.payload not in counts]
     possible = len(counts) + len(unconfirmed) + len(world.excused) + len(world.damaged)

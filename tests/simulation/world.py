@@ -126,7 +126,7 @@ class World:
         self.messages = []
         self.sure = set()  # numbers of messages whose publish() returned: they must arrive
         self.promised = set()  # of these, with durability "spill": the client said that they are stored
-        self.uncounted = 0  # messages that were given up in RAM, and their account with it
+        self.uncounted = set()  # payloads that were given up in RAM, and that with it
         self.staged = []  # numbers of messages that this process staged and has not written
         self.kept = {}  # spool -> a group that the disk refused, and the numbers of its messages
         self.excused = set()  # payloads that the protocol itself may lose
@@ -239,14 +239,15 @@ class World:
         self.staged = []
         self.kept = {}
 
-    def surviving(self) -> "tuple[set, int]":
+    def surviving(self) -> "tuple[set, set]":
         """What must arrive should the process die now, and ``uncounted`` then."""
         if not self.settings["spill_bytes"]:
-            return set(self.sure), 0
-        lost = self.uncounted
+            return set(self.sure), set()
+        lost = set(self.uncounted)
         if self.engine is not None and self.engine.spill is not None:
             for payload in list(self.evicted) + list(self.expired):
-                lost += self.engine.spill.holds(self.laws.seq_of(payload))
+                if self.engine.spill.holds(self.laws.seq_of(payload)):
+                    lost.add(payload)
         return self.sure & self.promised, lost
 
     # --- publishing ---
