@@ -273,7 +273,8 @@ class SpillStore(Store):
         self.ram_bytes += len(view)
 
     def _reserve(self, content: bytearray) -> None:
-        """Let the checkpoints on storage say that numbers are used up to a block beyond all that were given or may be sent.
+        """Let the checkpoints on storage say that numbers are used up to a block beyond all that were given or may
+        be sent.
 
         In both slots, so that no damage to one of them brings back an older truth. Raises OSError.
         """
