@@ -95,7 +95,11 @@ class Bulk:
         """How many numbers the window needs: for twice as many bundles as may be unreleased.
 
         ``messages_max``: of the cache, 0: no bound. What may be in flight is never evicted: see Engine.
+        Raises ValueError if so many never wait.
         """
+        if messages_max and messages_max < self.msg_count:
+            words = "bulk_msg_count is %d, and cache_messages_max %d: so many never wait"
+            raise ValueError(words % (self.msg_count, messages_max))
         span = min(BULK_SPAN_MAX, 2 * window_qos2 * self.msg_count)
         return min(span, max(1, messages_max // 4)) if messages_max else span
 

@@ -105,8 +105,8 @@ MUTANTS = (
     Mutant("received-unsaved", 3, "window.py", "    PLACE_RELEASED, PLACE_RELEASED, PLACE_RELEASED,",
            "    PLACE_WAITING, PLACE_RELEASED, PLACE_RELEASED,", "",
            "The checkpoint is written, and does not say which PUBRECs came."),
-    Mutant("released-forgotten", 3, "window.py", "_FROM_PLACE = bytes((WAITING, DONE, RELEASED, ORPHAN))",
-           "_FROM_PLACE = bytes((WAITING, DONE, WAITING, ORPHAN))", "crash",
+    Mutant("released-forgotten", 3, "window.py", "_FROM_PLACE = bytes((WAITING, DONE, RELEASED,",
+           "_FROM_PLACE = bytes((WAITING, DONE, WAITING,", "crash",
            "A restart reads which PUBRECs came, and publishes again."),
     # 4. The packet identifier is a function of the sequence number; no number is given twice.
     Mutant("identifier-short", 4, "delivery.py", "                    identifier = id_first + seq % id_span\n",

@@ -39,7 +39,8 @@ class SettingsTest(unittest.TestCase):
         self.assertEqual(bulk(100).span(20, 0), 4000)
         self.assertEqual(bulk(1000).span(20, 0), BULK_SPAN_MAX)
         self.assertEqual(bulk(100).span(20, 400), 100)
-        self.assertEqual(bulk(100).span(20, 2), 1)
+        self.assertEqual(bulk(2).span(20, 2), 1)
+        self.assertRaises(ValueError, bulk(100).span, 20, 99)
         self.assertEqual(Bulky().engine.delivery.window.span, 40)
 
 

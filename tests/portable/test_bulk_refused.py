@@ -126,11 +126,11 @@ class RefusedTest(BulkCase):
         self.assertEqual(len(world.diary.drops), 5)
         self.check(world, 5, 0)
 
-    def lost_head(self, world):
-        """The first message of the bundle in flight is lost, and that was found out."""
+    def lost(self, world, number=1):
+        """A message of the bundle in flight is lost, the first one mostly, and that was found out."""
         world.die(arriving=0)
         for name in world.store.list(JOURNAL):
-            at = world.store.snapshot()[name].find(b"1....")
+            at = world.store.snapshot()[name].find(b"%d...." % number)
             if at >= 0:
                 world.store.corrupt(name, at + 2, b"#")
         world.start().online()
@@ -142,10 +142,23 @@ class RefusedTest(BulkCase):
         world.step()
         world.broker.heal()
         world.broker.refuse("t/0", 0x87, b"3" + b"." * 20)
-        self.lost_head(world)
+        self.lost(world)
         world.run(5000)
         self.assertEqual(sorted([each[:2] for each in world.diary.drops]), [(1, "damaged"), (3, "refused")])
         self.assertEqual(sorted(world.numbers()), [2, 4, 5])
+        self.check(world, 1, 1)
+
+    def test_one_of_which_another_message_is_lost_is_taken_apart(self):
+        world = Bulky(5).online()
+        world.broker.stay_silent(packets.PUBREC)
+        world.send(5, size=20)
+        world.step()
+        world.broker.heal()
+        world.broker.refuse("t/0", 0x87, b"3" + b"." * 20)
+        self.lost(world, 4)
+        world.run(5000)
+        self.assertEqual(sorted([each[:2] for each in world.diary.drops]), [(3, "refused"), (4, "damaged")])
+        self.assertEqual(sorted(world.numbers()), [1, 2, 5])
         self.check(world, 1, 1)
 
     def test_one_without_its_first_message_is_poison(self):
@@ -155,7 +168,7 @@ class RefusedTest(BulkCase):
         world.step()
         world.broker.heal()
         world.broker.drop_at("t/0", b"3" + b"." * 20)
-        self.lost_head(world)
+        self.lost(world)
         world.run(200000)
         self.assertEqual(sorted([each[:2] for each in world.diary.drops]), [(1, "damaged"), (3, "refused")])
         self.assertEqual(sorted(world.numbers()), [2, 4, 5])
@@ -168,7 +181,7 @@ class RefusedTest(BulkCase):
         world.step()
         world.broker.heal()
         world.broker.stay_silent(packets.PUBCOMP)
-        self.lost_head(world)
+        self.lost(world)
         world.run(100)
         for _ in range(12):
             world.link.cut(0, dropped=True)

@@ -302,15 +302,15 @@ class DamageTest(BulkCase):
         world.broker.stay_silent(packets.PUBREC)
         world.broker.stay_silent(packets.PUBACK)
         world.send(1, 1, size=20)
-        world.send(3, 2, size=20)
+        world.send(6, 2, size=20)
         world.step()
-        self.assertEqual(world.ranges(), {2: 3})
+        self.assertEqual(world.ranges(), {2: 3, 5: 3})
         world.die()
         self.spoil(world, 1, 2)
         world.broker.heal()
         world.wire.clear()
         world.start().online().run(5000)
-        self.assertEqual([numbers for _, _, numbers in world.shapes()], [[3, 4]])
+        self.assertEqual([numbers for _, _, numbers in world.shapes()], [[3, 4], [5, 6, 7]])
         self.check(world, 0, 2)
 
     def test_what_does_not_read_now_ends_a_new_bundle_and_holds_up_nothing_before_it(self):

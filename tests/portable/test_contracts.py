@@ -25,6 +25,7 @@ class ContractTest(unittest.TestCase):
             (transport.receive, ()),
             (transport.close, ()),
             (contracts.Random().below, (2,)),
+            (contracts.Compressor().compress, (b"",)),
         ):
             self.assertRaises(NotImplementedError, call, *arguments)
 

@@ -68,7 +68,7 @@ def draw_settings(rng: Rng, faults: "list[str]") -> "dict[str, object]":
         settings["spill_after_ms"] = rng.pick((1, 50, 500))
         settings["spill_numbers"] = rng.pick((1, 20, 30000))
     if "bulk" in faults:
-        settings["bulk"] = rng.pick((2, 3, 5, 12))
+        settings["bulk"] = min(rng.pick((2, 3, 5, 12)), settings.get("cache_messages_max") or 12)
         settings["bulk_form"] = rng.pick(("simple", "persistmq"))
         settings["bulk_rewrite"] = rng.pick(("bulk", "mixed/bulk"))
         settings["bulk_bytes_max"] = rng.pick((256, 600, 4096))
