@@ -1,4 +1,6 @@
-"""The process that gets killed: python -m tests.main_job.soak_publisher PORT CACHE LEDGER DURABILITY SEED WORKER TYPE.
+"""The process that gets killed: python -m tests.main_job.soak_publisher PORT CACHE LEDGER DURABILITY SEED WORKER TYPE F
+
+F: the form of bundles, "" for none.
 
 It is a nursery, so that a life does not begin with the import of half the standard library: each life is a fork of it.
 It reads from its standard input "begin LIFE", "kill", "drain LIFE" (a last life, which ends when all is delivered) and
@@ -22,12 +24,23 @@ ENDS = ("delivered", "expired", "evicted", "refused", "damaged", "waiting")
 
 class Publisher:
     def __init__(
-        self, life: int, port: int, cache: str, ledger: str, durability: str, seed: int, worker: str, cache_type: str
+        self,
+        life: int,
+        port: int,
+        cache: str,
+        ledger: str,
+        durability: str,
+        seed: int,
+        worker: str,
+        cache_type: str,
+        bulk_form: str,
     ) -> None:
         self._life = life
         self._rng = random.Random(seed * 10_000 + life)
         self._ledger = os.open(ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         self._is_async = durability == "async"
+        self._run = 10 if bulk_form else 1  # so many of one QoS, or there would be small bundles only
+        bundles = {"bulk_msg_count": 5, "bulk_form": bulk_form, "bulk_topic_rewrite": "bulk"} if bulk_form else {}
         self._client = PersistClient(
             "soak",
             cache_path=cache,
@@ -39,14 +52,17 @@ class Publisher:
             reconnect_delay_ms_min=10,
             reconnect_delay_ms_max=100,
             segment_bytes_max=8192,  # many segments, so that kills meet the making and removing of them
+            **bundles,
         )
         self._client.connect_async("127.0.0.1", port)
 
     def publish_for_ever(self) -> None:
         number = 0
+        qos = 2
         while True:
             number += 1
-            qos = self._rng.choice((1, 2))
+            if number % self._run == 0:
+                qos = self._rng.choice((1, 2))
             payload = "%d %d %d %s" % (self._life, number, qos, "x" * self._rng.randrange(300))
             info = self._client.publish("soak", payload, qos)
             if not self._is_async:
@@ -75,8 +91,8 @@ def live(life: int, last: bool) -> None:
     """In the child; does not return."""
     try:
         signal.alarm(LIFE_S_MAX)
-        port, cache, ledger, durability, seed, worker, cache_type = sys.argv[1:]
-        publisher = Publisher(life, int(port), cache, ledger, durability, int(seed), worker, cache_type)
+        port, cache, ledger, durability, seed, worker, cache_type, form = sys.argv[1:]
+        publisher = Publisher(life, int(port), cache, ledger, durability, int(seed), worker, cache_type, form)
         if not last:
             publisher.publish_for_ever()
         os.write(1, json.dumps(publisher.drain()).encode() + b"\n")

@@ -14,6 +14,7 @@ from tests.main_job import processes
 from tests.main_job.receiver import Receiver, until
 from tests.main_job.soak_publisher import ENDS
 from tests.support.mosquitto import Mosquitto
+from tests.support.unbundle import messages_of
 
 LONG = bool(os.environ.get("PERSISTMQ_LONG"))
 Message = tuple[int, int]  # (life of the publisher, its number there)
@@ -22,11 +23,13 @@ Message = tuple[int, int]  # (life of the publisher, its number there)
 class Nursery:
     """The process whose children are killed. See soak_publisher.py."""
 
-    def __init__(self, port: int, folder: Path, durability: str, seed: int, worker: str, cache_type: str) -> None:
+    def __init__(self, port: int, folder: Path, *options: str) -> None:
         self._ledger = folder / "ledger"
         self._errors = open(folder / "errors", "w+")  # noqa: SIM115 - closed in __exit__
-        options = (str(port), str(folder / "cache"), str(self._ledger), durability, str(seed), worker, cache_type)
-        self._process = processes.start("-m", "tests.main_job.soak_publisher", *options, stderr=self._errors)
+        files = (str(folder / "cache"), str(self._ledger))
+        self._process = processes.start(
+            "-m", "tests.main_job.soak_publisher", str(port), *files, *options, stderr=self._errors
+        )
 
     def order(self, words: str) -> str:
         assert self._process.stdin is not None
@@ -60,7 +63,13 @@ class Nursery:
 
 class Soak:
     def __init__(
-        self, folder: Path, kills: int, durability: str, worker: str = "thread", cache_type: str = "flat"
+        self,
+        folder: Path,
+        kills: int,
+        durability: str,
+        worker: str = "thread",
+        cache_type: str = "flat",
+        bulk_form: str = "",
     ) -> None:
         self.seed = int(os.environ.get("PERSISTMQ_SEED") or random.randrange(1 << 20))
         print("seed", self.seed)
@@ -69,6 +78,8 @@ class Soak:
         self.durability = durability
         self.worker = worker
         self.cache_type = cache_type
+        self.bulk_form = bulk_form
+        self.bundles = 0
         self.ledger: list[Message] = []
         self.arrived: dict[int, list[Message]] = {1: [], 2: []}
         self.status: dict[str, int] = {}
@@ -79,8 +90,10 @@ class Soak:
         sessions.mkdir()
         with (
             Mosquitto(persistence_dir=sessions) as broker,
-            Receiver(broker.port, "soak") as receiver,
-            Nursery(broker.port, self.folder, self.durability, self.seed, self.worker, self.cache_type) as nursery,
+            Receiver(broker.port) as receiver,
+            Nursery(
+                broker.port, self.folder, self.durability, str(self.seed), self.worker, self.cache_type, self.bulk_form
+            ) as nursery,
         ):
             for life in range(1, self.kills + 1):
                 assert nursery.order("begin %d" % life).isdigit()
@@ -90,13 +103,22 @@ class Soak:
             self.status = nursery.drain(self.kills + 1)
             self.ledger = nursery.ledger()
             # What the client counts as delivered is at the broker; it may still be on its way from there to here.
-            until(lambda: len(set(receiver.payloads)) >= self.status["delivered"], 15)
+            until(lambda: len(set(self._payloads(receiver))) >= self.status["delivered"], 15)
             time.sleep(0.2)
             assert receiver.sessions_lost == 0, "the broker lost the receiver's session: nothing is known"
-            for payload in receiver.payloads:
+            for payload in self._payloads(receiver):
                 was_life, number, qos, _ = payload.split(" ")
                 self.arrived[int(qos)].append((int(was_life), int(number)))
         return self
+
+    def _payloads(self, receiver: Receiver) -> list[str]:
+        """Of all messages, also of those in bundles."""
+        found = []
+        for arrival in list(receiver.arrivals):
+            held = messages_of(arrival, "bulk")
+            self.bundles += held != [arrival]
+            found += [payload.decode() for _, payload, _, _ in held]
+        return found
 
     @staticmethod
     def _one_life(rng: random.Random, broker: Mosquitto, life: int) -> None:
@@ -147,6 +169,20 @@ def test_the_same_over_25_kills_of_applications_that_have_a_worker_process(tmp_p
 
 def test_the_same_over_25_kills_on_a_database(tmp_path: Path) -> None:
     check_everything(Soak(tmp_path, 25, "sync", cache_type="sqlite").run())
+
+
+@pytest.mark.parametrize("bulk_form", ["simple", "persistmq"])
+def test_the_same_over_25_kills_with_bundles(tmp_path: Path, bulk_form: str) -> None:
+    soak = Soak(tmp_path, 25, "sync", bulk_form=bulk_form).run()
+    check_everything(soak)
+    assert soak.bundles > 25, "there were few bundles: " + summary(soak)
+
+
+@pytest.mark.skipif(not LONG, reason="PERSISTMQ_LONG=1 runs it")
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("bulk_form", ["simple", "persistmq"])
+def test_the_same_over_500_kills_with_bundles(tmp_path: Path, bulk_form: str) -> None:
+    check_everything(Soak(tmp_path, 500, "sync", bulk_form=bulk_form).run())
 
 
 @pytest.mark.skipif(not LONG, reason="PERSISTMQ_LONG=1 runs it")

@@ -13,6 +13,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from persistmq_core.bulk import Bulk
+from persistmq_core.bundles import FORMS
 from persistmq_core.contracts import Transport
 from persistmq_core.engine import Engine
 from persistmq_core.errors import CacheFull, ClientStopped
@@ -75,8 +76,8 @@ class PersistClient:
         bulk_topic_rewrite: of a bundle's topic, with "simple" the last levels in place of as many of its messages',
             with "persistmq" all of it.
         bulk_form: "simple": what receivers of persistmq 0.1.4 read, a CBOR list of subtopic and payload; those of one
-            bundle have the same prefix of the topic, QoS and retain. "persistmq": topic, QoS, retain, time accepted and
-            identity of each message.
+            bundle have the same prefix of the topic and the same QoS; retained messages go alone. "persistmq": topic,
+            retain, time accepted and identity of each message as well; those of one bundle have the same QoS.
         bulk_compress: bundles of the form "persistmq" are compressed (zlib).
         bulk_bytes_max: of one bundle, before it is compressed.
         durability: "sync": ``publish()`` returns when the message survives a power cut. "async": it returns at once and
@@ -202,6 +203,9 @@ class PersistClient:
         if drain_after_exit and worker == "thread":
             raise ValueError('drain_after_exit=True needs worker="process": a thread ends with its process')
         bulk = None
+        one_of("bulk_form", bulk_form, FORMS)
+        if bulk_compress and not bulk_msg_count:
+            raise ValueError("bulk_compress=True needs bulk_msg_count: only bundles are compressed")
         if bulk_msg_count:
             compressor = Zlib() if bulk_compress else None
             bulk = Bulk(bulk_msg_count, bulk_topic_rewrite, bulk_form, bulk_bytes_max, client_id, compressor)
