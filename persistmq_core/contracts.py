@@ -84,10 +84,11 @@ class Transport:
         """
         raise NotImplementedError
 
-    def send(self, view: "bytearray | memoryview") -> int:
-        """Take bytes from the front of ``view``, return how many (0: busy). ``view`` ends with a whole packet.
+    def send(self, view: "bytearray | memoryview", follows: int = 0) -> int:
+        """Take bytes from the front of ``view``, return how many (0: busy).
 
-        After a short count the next call begins with exactly the rest. Not UP: returns 0.
+        ``view`` ends with a whole packet, or so many bytes before the end of one (``follows``): these come in the next
+        calls, before anything else. After a short count the next call begins with exactly the rest. Not UP: returns 0.
         """
         raise NotImplementedError
 

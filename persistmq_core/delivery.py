@@ -10,6 +10,7 @@ from .dead_letters import PACKET_TOO_LARGE, QOS_NOT_SUPPORTED, RETAIN_NOT_SUPPOR
 from .journal import GAP, MESSAGE, Journal, JournalReader
 from .limits import AHEAD_WINDOWS, PACKET_ID_SPAN, PUBLISH_OVERHEAD_BYTES, SEND_BYTES, const
 from .record import Record
+from .segment import PAYLOADS
 from .window import (
     ABANDON,
     DONE,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from .eviction import Eviction
     from .identity import Identity
     from .pace import Pace
+    from .payload_files import PayloadFiles, Stream
     from .recovery import Recovered
     from .spill_store import SpillStore
 
@@ -104,7 +106,7 @@ class Delivery:
         self._send_bytes = send_bytes
         self._id_first = id_first
         self._id_span = id_span
-        self._durable_cursor = 0
+        self._durable_cursor = found.durable_cursor
         self._boot_seq = found.end_seq  # the first number of this start
         self._boot_ms = 0
         self._next = self.window.cursor  # the walk: everything before it is sent in this connection, or settled
@@ -121,6 +123,11 @@ class Delivery:
         self._refused: list[tuple[int, int]] = []  # (seq, reason), to be parked
         self._oldest = 0
         self._waits_since = 0
+        self.stream: Stream | None = None  # a large payload, of which the transport has the beginning
+        self._payloads: PayloadFiles | None = None
+        journal.payload_seqs = []
+        if found.payload_seqs:
+            self._payload_files(found.payload_seqs)
 
     def cursor(self) -> int:
         """All before it is settled, and the listener knows. For any thread."""
@@ -205,6 +212,7 @@ class Delivery:
         self._walked = 0
         self._release = []
         self._handed = []
+        self.stream = None
         self.reader.rewind()
 
     def begin(self, now_ms: int) -> None:
@@ -356,7 +364,18 @@ class Delivery:
     def _eviction(self) -> "Eviction":
         from .eviction import Eviction  # noqa: PLC0415 - only here: a board without bounds has no room for it
 
-        return Eviction(self.checkpoint, self.window, self._journal, self.reader)
+        payloads = self._payload_files() if self._payloads is not None or self._journal.payload_seqs else None
+        return Eviction(self.checkpoint, self.window, self._journal, self.reader, payloads)
+
+    def _payload_files(self, seqs: "list[int] | None" = None) -> "PayloadFiles":
+        if self._payloads is None:
+            from .payload_files import PayloadFiles  # noqa: PLC0415 - only here: few boards have such
+
+            cache_id = self.checkpoint.cache_id
+            self._payloads = PayloadFiles(
+                self._store, self._journal, self.reader, cache_id, self._send_bytes, seqs or [], self.save
+            )
+        return self._payloads
 
     def could_reclaim(self) -> bool:
         """A checkpoint now would free a segment."""
@@ -364,7 +383,11 @@ class Delivery:
 
     def reclaim(self) -> None:
         """Free the segments behind the cursor that is on storage (law 5), and those that were evicted."""
-        self.reader.reclaim(self._durable_cursor, self.checkpoint.evicted_first, self.checkpoint.evicted_end)
+        evicted_first = self.checkpoint.evicted_first
+        evicted_end = self.checkpoint.evicted_end
+        self.reader.reclaim(self._durable_cursor, evicted_first, evicted_end)
+        if self._payloads is not None:
+            self._payloads.reclaim(self._durable_cursor, evicted_first, evicted_end, self.stream)
 
     def _park(self) -> None:
         if not self._refused:
@@ -373,12 +396,21 @@ class Delivery:
 
         while self._refused:
             seq, reason = self._refused[0]
+            if self.stream is not None and self.stream.seq == seq:
+                break  # its file is being read
             record = self._fetch(seq)
-            if record is not None:
+            files = None
+            if record is not None and record.is_apart:
+                files = self._payload_files()
+                reason = files.parked(seq, reason)
+            if record is not None and reason >= 0:
                 park(self._store, record, self.checkpoint.cache_id, reason)
+                if files is not None:
+                    files.park(seq, reason)
                 self.checkpoint.refused += 1
                 self._listener.dropped(seq, "refused", reason)
             else:
+                self._set_aside(seq, seq + 1)
                 self.checkpoint.damaged += 1
                 self._listener.dropped(seq, "damaged", reason)
             self._refused.pop(0)
@@ -432,7 +464,12 @@ class Delivery:
         return self.pace.due_ms(now_ms) if self.pace is not None and self.pace.holds else -1
 
     def taken(self) -> None:
-        """The transport has taken all that ``fill`` gave."""
+        """The transport has taken all that ``fill`` gave, and a piece of ``stream``."""
+        if self.stream is not None:
+            if self.stream.left:
+                return
+            self.unsaved = self.unsaved or self.stream.seq < self.window.cursor  # its file had to wait for this
+            self.stream = None
         if not self._handed:
             return
         for seq in self._handed:
@@ -452,6 +489,7 @@ class Delivery:
     ) -> None:
         """Put what may be sent now into ``out``: PUBRELs first, then the walk. Raises OSError.
 
+        If there is a ``stream`` then, what stands in ``out`` goes on with its pieces.
         ``publish``: False sends only what ends handshakes that were begun. ``clock``: for those that expire.
         """
         window = self.window
@@ -471,7 +509,6 @@ class Delivery:
         in_flight = window.in_flight()
         unreleased = window.unreleased()
         unreleased_max = min(self.limit_qos2, in_flight_max)
-        expires_s = 0
         properties = b""
         pace = self.pace
         if pace is not None:
@@ -513,14 +550,17 @@ class Delivery:
                 record = reader.record
                 if found != MESSAGE or record is None:
                     break
-                if record.expires_s:
-                    expires_s = self._left_s(record, now_ms, clock)
-                    if expires_s <= 0 and seq >= self._dup_end:  # what may be in flight is brought to its end
-                        self._expire(seq)
-                        continue
-                    expires_s = max(1, expires_s)
-                else:
-                    expires_s = 0
+                expires_s = apart_bytes = 0
+                if record.extra_bytes:
+                    if record.is_apart:
+                        self._payload_files().note(seq)
+                        apart_bytes = record.apart_bytes
+                    if record.expires_s:
+                        expires_s = self._left_s(record, now_ms, clock)
+                        if expires_s <= 0 and seq >= self._dup_end:  # what may be in flight is brought to its end
+                            self._expire(seq)
+                            continue
+                        expires_s = max(1, expires_s)
                 if seq >= self._sent_bound:
                     self._bound_reached = True
                     break
@@ -534,7 +574,7 @@ class Delivery:
                 topic = record.topic
                 payload = record.payload
                 retain = record.retain
-                body_bytes = len(topic) + len(payload) + (_EXPIRY_BYTES if expires_s else 0)
+                body_bytes = len(topic) + len(payload) + apart_bytes + (_EXPIRY_BYTES if expires_s else 0)
                 if self.identity is not None:
                     if mqtt5:
                         properties = self.identity.properties(seq, qos > 0 and seq >= self._dup_end)
@@ -543,6 +583,8 @@ class Delivery:
                         self._never(seq, seq + 1)  # under its number: it cannot say which it is
                 if qos > qos_max or body_bytes > body_bytes_max or (retain and not transport.retain_available):
                     self.refuse(seq, _cannot_send(record, transport))
+                elif apart_bytes and not self._open_stream(seq, record):
+                    continue
                 else:
                     window.move(seq, SEND_0 + qos)
                     if seq >= self._sent_end:
@@ -557,7 +599,12 @@ class Delivery:
                     if pace is not None and seq < self.backlog_end:
                         pace.spend(now_ms, body_bytes)
                     identifier = id_first + seq % id_span
-                    packets.publish(out, topic, payload, qos, retain, dup, identifier, mqtt5, expires_s, properties)
+                    packets.publish(
+                        out, topic, payload, qos, retain, dup, identifier, mqtt5, expires_s, properties, apart_bytes
+                    )
+                    if apart_bytes:
+                        self._next = seq + 1
+                        break
             elif state in _PUBREL_IS_DUE and seq >= self._walked:
                 if self.under_way() - window.count(RELEASED) >= in_flight_max:
                     break
@@ -581,6 +628,30 @@ class Delivery:
             age_ms = max(0, age_ms - self.jumps.behind_ms(record.accepted_ms))
         return (record.expires_s * 1000 - age_ms + 999) // 1000
 
+    def _open_stream(self, seq: int, record: Record) -> bool:
+        """False if its payload is lost, or was parked before: then it is not to be sent."""
+        files = self._payload_files()
+        self.stream = files.open(seq, record)
+        if self.stream is not None:
+            return True
+        reason = files.parked(seq, -1)
+        if reason >= 0:  # and power failed before the checkpoint
+            self.refuse(seq, reason)
+        else:
+            self.checkpoint.damaged += 1
+            self._listener.dropped(seq, "damaged", 0)
+            self.window.move(seq, ABANDON if seq < self._dup_end else SETTLE)
+            self._never(seq, seq + 1)
+            self.window.advance()
+            self.unsaved = True
+        self._next = max(seq, self.window.cursor)
+        return False
+
+    def _set_aside(self, seq: int, end_seq: int) -> None:
+        """These records are lost: if their payloads have files, these go to quarantine."""
+        if self._store.list(PAYLOADS):
+            self._payload_files().set_aside_all(seq, end_seq, self.window)
+
     def _expire(self, seq: int) -> None:
         self.window.move(seq, SETTLE)
         self.window.advance()
@@ -603,6 +674,7 @@ class Delivery:
         if seq < state.evicted_first < gap_end:  # what comes then has its account already
             gap_end = state.evicted_first
             gap_skipped -= state.evicted_skipped
+        self._set_aside(seq, gap_end)
         unsettled = 0
         for place in range(seq, min(gap_end, window.cursor + window.span)):
             unsettled += window.state(place) == WAITING

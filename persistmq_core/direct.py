@@ -3,9 +3,9 @@
 What ``Spool`` does for a group, without making a frame: its head, the topic and the payload are appended one by one.
 """
 
-from .limits import BATCH_BYTES_MAX, const
+from .limits import const
 from .record import FrameHead, frame_bytes
-from .spool import Spool, check_message, check_payload, not_stored
+from .spool import IsLarge, Spool, check_message, check_payload, not_stored
 
 _TOPICS_KEPT = const(8)
 
@@ -35,7 +35,9 @@ class Direct:
         """
         known = self._topics.get(topic) if type(topic) is str else None
         payload_bytes = payload if type(payload) is bytes else check_payload(payload)
-        if known is None or type(qos) is not int or qos not in (0, 1, 2) or len(payload_bytes) > BATCH_BYTES_MAX:
+        if len(payload_bytes) > spool.inline_bytes_max:
+            raise IsLarge
+        if known is None or type(qos) is not int or qos not in (0, 1, 2):
             topic_bytes, payload_bytes = check_message(topic, payload_bytes, qos)
             self._keep(topic, topic_bytes)
         else:

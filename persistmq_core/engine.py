@@ -17,6 +17,7 @@ from .limits import (
     CHECKPOINT_DELAY_MS,
     CONNECT_TIMEOUT_MS,
     DROPS_BEFORE_PROBING,
+    INLINE_BYTES_MAX,
     PACKET_ID_AHEAD,
     PACKET_ID_AHEAD_SPAN,
     PACKET_ID_SPAN,
@@ -24,6 +25,7 @@ from .limits import (
     READ_BYTES,
     RECONNECT_DELAY_MS_MAX,
     RECONNECT_DELAY_MS_MIN,
+    REMAINING_LENGTH_MAX,
     SEGMENT_BYTES_MAX,
     SEGMENT_BYTES_MIN,
     SEGMENTS_MIN,
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from .delivery import Delivery
     from .lanes import Lanes
     from .pace import Pace
+    from .payload_files import Stream
     from .spill import Spill
 
 # Phases of the connection.
@@ -90,6 +93,7 @@ class Engine:
         spill_after_ms: int = 0,
         identity: str = "",
         bulk: "Bulk | None" = None,
+        inline_bytes_max: int = INLINE_BYTES_MAX,
     ) -> None:
         """``session_marker``: a number that changes when the MQTT session is another one (CRC-32 of the client id).
 
@@ -102,6 +106,7 @@ class Engine:
         ``spill_after_ms``: ``store`` is a SpillStore, see Spill; 0: it is not.
         ``identity``: the MQTT client identifier, if messages are to carry it with epoch and number (MQTT 5 only).
         ``bulk``: many messages that wait are sent as one.
+        ``inline_bytes_max``: a payload that is longer gets a file of its own (``prepared.py``).
         """
         _check("window", window, 1, WINDOW_MAX)
         _check("window_qos2", window_qos2, 1, WINDOW_MAX)
@@ -112,6 +117,7 @@ class Engine:
         _check("checkpoint_delay_ms", checkpoint_delay_ms, 0, 1 << 29)
         _check("segment_bytes_max", segment_bytes_max, SEGMENT_BYTES_MIN, 1 << 30)
         _check("free_bytes_min", free_bytes_min, 0, 1 << 62)
+        _check("inline_bytes_max", inline_bytes_max, 0, REMAINING_LENGTH_MAX)
         if cache_messages_max:
             _check("cache_messages_max", cache_messages_max, 1, 1 << 62)
             # What may be in flight is never evicted, and after a power cut that is twice the window.
@@ -156,6 +162,7 @@ class Engine:
                 identity,
                 bulk,
                 min(span, places_max),
+                inline_bytes_max,
             )
 
         self._lanes = lanes
@@ -199,7 +206,8 @@ class Engine:
         self._wiped = False
         # Filled again and again: it keeps its room. On a board there may be none in one piece later.
         self._buffer = bytearray(min(send_bytes, _BUFFER_BYTES))
-        self._out = self._nothing = bytearray()  # what is being sent: the buffer, or nothing
+        self._nothing = bytearray()
+        self._out: bytearray | memoryview = self._nothing  # what is being sent: the buffer, a piece, or nothing
         self._out_at = 0  # how much of it the transport has taken
         self._send_bytes = send_bytes
         self._waits_since = 0  # the broker answers nothing, or takes nothing
@@ -225,6 +233,7 @@ class Engine:
         if not self._has_begun:
             self._has_begun = True
             self.delivery.begin(now_ms)
+            self._reclaim(now_ms)  # what power kept from being removed
         is_due = now_ms >= self._clock_watch_at
         if is_due:
             self._clock_watch_at = now_ms + _CLOCK_WATCH_MS
@@ -297,6 +306,7 @@ class Engine:
                 self.spill.leave()
             if self.delivery.unsaved or self.delivery.must_save():
                 self.delivery.save()
+                self.delivery.reclaim()
         except OSError as failure:
             self.store_error = str(failure)
 
@@ -457,6 +467,9 @@ class Engine:
         """True if there may be more to send at once."""
         if not self._pass_on(now_ms):
             return False
+        stream = self.delivery.stream
+        if stream is not None:
+            return self._go_on(now_ms, stream)
         if self.delivery.must_save() and not self._save(now_ms):
             return False
         if self._disk_rests(now_ms):
@@ -484,14 +497,32 @@ class Engine:
         self._out_at = 0
         return self._pass_on(now_ms)
 
+    def _go_on(self, now_ms: int, stream: "Stream") -> bool:
+        """The next piece of a packet that was begun: nothing else may be sent before its end. True if there is more."""
+        if self._disk_rests(now_ms):
+            return False
+        try:
+            piece = stream.next_piece()
+        except OSError as failure:
+            self._disk_failed(now_ms, failure)
+            return False
+        if piece is None:
+            # Before the packet is complete: no broker ever takes it.
+            self._end(now_ms, "a payload on storage is damaged")
+            return False
+        self._out = piece
+        return self._pass_on(now_ms)
+
     def _pass_on(self, now_ms: int) -> bool:
         """Hand the bytes that are ready to the transport; True if it took all."""
+        stream = self.delivery.stream
+        follows = stream.left if stream is not None else 0
         while self._out_at < len(self._out):
             out = memoryview(self._out)[self._out_at :] if self._out_at else self._out
-            taken = self._transport.send(out)
+            taken = self._transport.send(out, follows)
             if taken == 0:
                 return False
-            if taken < len(self._out):
+            if taken < len(self._out) or stream is not None:
                 self._moved(now_ms)  # the oldest message may be in these bytes: its time begins with the last of them
             self._out_at += taken
         self._out = self._nothing
@@ -501,7 +532,8 @@ class Engine:
 
     def _watch(self, now_ms: int) -> None:
         """An acknowledgement that does not come ends the connection (law 9): the repeat follows the reconnect."""
-        self._waits_since = self.delivery.watch(now_ms, self.wants_to_write())
+        is_sending = self.wants_to_write() or self.delivery.stream is not None
+        self._waits_since = self.delivery.watch(now_ms, is_sending)
         if now_ms - self._waits_since >= self._ack_timeout_ms:
             self._end(now_ms, "no acknowledgement for %d ms" % self._ack_timeout_ms)
 

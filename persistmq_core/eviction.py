@@ -8,11 +8,23 @@ from .checkpoint import Checkpoint
 from .journal import Journal, JournalReader
 from .window import SETTLE, Window
 
+TYPE_CHECKING = False  # no module "typing" on a board
+if TYPE_CHECKING:
+    from .payload_files import PayloadFiles
+
 
 class Eviction:
     """The range is in the checkpoint: ``evicted_first``, ``evicted_end``, ``evicted_skipped``."""
 
-    def __init__(self, state: Checkpoint, window: Window, journal: Journal, reader: JournalReader) -> None:
+    def __init__(
+        self,
+        state: Checkpoint,
+        window: Window,
+        journal: Journal,
+        reader: JournalReader,
+        payloads: "PayloadFiles | None" = None,
+    ) -> None:
+        self._payloads = payloads
         self._state = state
         self._window = window
         self._journal = journal
@@ -44,9 +56,15 @@ class Eviction:
                 first = end = max(touched, run_end)
             begin = max(end, run_first)
             stop = max(begin, run_end)
-            if wanted_bytes <= 0:
+            freed = 0
+            if self._payloads is not None and wanted_bytes > 0:
+                freed_end, freed = self._payloads.freed_by(begin, stop, wanted_bytes)
+                wanted_bytes -= freed
+                if wanted_bytes <= 0 or not run_bytes:
+                    stop = max(freed_end, min(stop, begin + messages))
+            elif wanted_bytes <= 0:
                 stop = min(stop, begin + messages)
-            elif not run_bytes:
+            if wanted_bytes > 0 and not run_bytes and not freed:
                 break
             if stop > begin:
                 evicted.append((begin, stop))

@@ -34,6 +34,8 @@ class Journal:
         self.active_seq = 0  # first sequence number of the segment that grows, 0 while there is none
         self.skipped = 0  # sequence numbers below end_seq that are no accepted message
         self.appended_bytes = 0  # to all segments, since the cache was opened, and what was there
+        # Of messages whose payload has a file, for who removes these; None: nobody here does.
+        self.payload_seqs: list[int] | None = None
         self._store = store
         self._segment_bytes_max = segment_bytes_max
         self._cache_id = cache_id

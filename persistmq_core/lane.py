@@ -6,7 +6,8 @@ An engine has one lane, or two (``lanes.py``). Each is a cache of its own, with 
 from .contracts import Listener, Random, Store
 from .delivery import Delivery
 from .journal import Journal
-from .limits import SEQ_FIRST
+from .limits import INLINE_BYTES_MAX, SEQ_FIRST
+from .segment import PAYLOADS
 from .spool import Spool
 
 TYPE_CHECKING = False  # no module "typing" on a board
@@ -38,6 +39,7 @@ class Lane:
         identity: str = "",
         bulk: "Bulk | None" = None,
         span: int = 0,
+        inline_bytes_max: int = INLINE_BYTES_MAX,
     ) -> None:
         from .recovery import recover  # noqa: PLC0415 - needed once: a board's port lets go of it
 
@@ -46,12 +48,17 @@ class Lane:
             # Who appends knows what its files hold, better than who finds them.
             found.end_seq, found.active_first, found.skipped = followed
             found.active_name = ""
+        payload_names = store.list(PAYLOADS)
+        if payload_names:
+            from .payloads import survey  # noqa: PLC0415 - only here: few boards have such
+
+            survey(store, payload_names, found, followed is None)
         cache_id = found.checkpoint.cache_id
         self.journal = Journal(store, segment_bytes_max, cache_id)
         self.journal.resume(
             found.end_seq, found.skipped, found.active_name, found.active_first, found.active_bytes, found.held_bytes
         )
-        self.spool = Spool(self.journal, cache_id)
+        self.spool = Spool(self.journal, cache_id, store, send_bytes, inline_bytes_max)
         if found.checkpoint.session_marker != session_marker:
             found.checkpoint.session_known = False
         parts = store, self.journal, found, listener, window, window_qos2, read_bytes, send_bytes, id_first, id_span
@@ -71,12 +78,13 @@ class Lane:
             found.checkpoint.identity = b""
 
     def held_bytes(self) -> int:
-        """Bytes of the journal's files."""
+        """Bytes of the journal's files and of large payloads."""
         return self.journal.appended_bytes - self.delivery.reader.reclaimed_bytes
 
     def waiting(self) -> int:
-        """Messages that are staged or stored, and not settled."""
-        return self.spool.next_seq - SEQ_FIRST - self.journal.skipped - self.delivery.checkpoint.settled()
+        """Messages that are staged or stored, or about to be, and not settled."""
+        accepted = self.spool.next_seq + self.spool.promised() - SEQ_FIRST - self.journal.skipped
+        return accepted - self.delivery.checkpoint.settled()
 
     def add_accounts(self, total: "dict[str, int]") -> None:
         """Law 2: accepted == delivered + expired + evicted + refused + damaged + waiting."""

@@ -17,6 +17,10 @@ from .delivery import Delivery
 from .lane import Lane
 from .limits import AHEAD_SEQ
 
+TYPE_CHECKING = False  # no module "typing" on a board
+if TYPE_CHECKING:
+    from .payload_files import Stream
+
 DRAINS = ("in_order", "live_first", "interleaved")
 
 
@@ -90,6 +94,10 @@ class Lanes:
     @property
     def unsaved(self) -> bool:
         return self._behind.unsaved or self._before.unsaved
+
+    @property
+    def stream(self) -> "Stream | None":
+        return self._before.stream or self._behind.stream
 
     def begin(self, now_ms: int) -> None:
         self._behind.begin(now_ms)
@@ -212,6 +220,8 @@ class Lanes:
             backlog_first = self._turn >= 1
             self._turn -= backlog_first
         for is_backlog in (backlog_first, not backlog_first):
+            if self.stream is not None:
+                return  # nothing goes behind a packet whose payload is still to come
             if is_backlog:
                 free = min(places, in_flight_max - self._before.in_flight())
                 self._behind.fill(out, transport, free, publish, now_ms, clock)

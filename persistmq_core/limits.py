@@ -58,6 +58,9 @@ SPILL_SEGMENTS = const(8)  # that many files in RAM, about: one of them is settl
 SPILL_NUMBERS = const(30000)  # used up by one write of the checkpoint; identifiers come again after twice as many
 READ_BYTES = const(1 << 16)  # one read of the journal; 64 KiB keeps a 100 B message below 0.1 syscalls
 SEND_BYTES = const(1 << 16)  # one send: about what a socket buffer takes at once
+# A longer payload gets a file of its own: a segment's worth, so that a message is not what decides when they roll.
+INLINE_BYTES_MAX = const(1 << 20)
+PAYLOAD_SYNC_BYTES = const(1 << 22)  # of a payload, between two syncs: 0.4 s of a slow SD card, for who syncs meanwhile
 
 # --- end-to-end identity ---
 UNTOLD_KEPT_MAX = const(64)  # ranges of given up numbers in the checkpoint: 1.5 KB of it

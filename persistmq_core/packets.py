@@ -50,13 +50,14 @@ def publish(
     mqtt5: bool,
     expires_s: int = 0,
     properties: bytes = b"",
+    follows: int = 0,
 ) -> None:
     """Append one PUBLISH (3.3) to ``out``. ``expires_s``: in MQTT 5 the broker drops it after that (3.3.2.3.3).
 
-    ``properties``: others of MQTT 5, encoded.
+    ``properties``: others of MQTT 5, encoded. ``follows``: bytes of the payload that are sent behind ``out``.
     """
     topic_bytes = len(topic)
-    length = 2 + topic_bytes + len(payload)
+    length = 2 + topic_bytes + len(payload) + follows
     if qos:
         length += 2
     if mqtt5:

@@ -3,6 +3,7 @@
 from .contracts import Store
 from .dead_letters import FOLDER
 from .limits import READ_BYTES
+from .payloads import FILE
 from .record import Record
 from .segment import RECORD, SegmentReader
 
@@ -42,10 +43,23 @@ def read(store: Store, letter: Letter, read_bytes: int = READ_BYTES) -> "Record 
     return reader.record if reader.next() == RECORD else None
 
 
+def payload_name(letter_name: str) -> str:
+    """Where the payload is that stands in a file of its own; the record says whether it does."""
+    return letter_name[: -len(FILE)] + FILE
+
+
+def remove(store: Store, letter_name: str) -> None:
+    """The letter, and its payload's file. Raises OSError."""
+    beside = payload_name(letter_name)
+    if beside in store.list(FOLDER):
+        store.remove(beside)  # first: without its letter nobody would find it
+    store.remove(letter_name)
+
+
 def trim(store: Store, letters_max: int) -> int:
     """Remove the oldest beyond ``letters_max``; how many these were. Raises OSError."""
     found = letters(store)
     excess = found[: max(0, len(found) - letters_max)]
     for letter in excess:
-        store.remove(letter.name)
+        remove(store, letter.name)
     return len(excess)

@@ -20,8 +20,11 @@ _TIME_AT = const(14)
 _CRC_AT = const(20)
 _RETAIN = const(4)
 _EXPIRES = const(8)
-_FLAGS = const(15)
+_APART = const(16)  # the payload is in a file of its own
+_FLAGS = const(31)
 _EXPIRES_BYTES = const(4)  # seconds, between header and topic, where the flag is set
+REFERENCE_BYTES = const(8)  # length and CRC of a payload that is apart, behind that
+_EXTRA_BYTES = b"\0\4\10\14"  # of both, by these two flags
 
 INCOMPLETE = const(0)
 NO_FRAME = const(-1)
@@ -36,17 +39,26 @@ def encode(
     accepted_ms: int,
     cache_id: int,
     expires_s: int = 0,
+    reference: bytes = b"",
 ) -> bytes:
     """Frame one message.
 
     ``accepted_ms``: Unix time in milliseconds, or, where no clock was valid, the milliseconds since the device started.
     ``expires_s``: not to be sent when it is older than that; 0: never too old.
+    ``reference``: to a payload in a file of its own, instead of ``payload``.
     """
-    extra = pack("<I", expires_s) if expires_s else b""
+    flags = qos | (_RETAIN if retain else 0)
+    extra = b""
+    if expires_s:
+        flags |= _EXPIRES
+        extra = pack("<I", expires_s)
+    if reference:
+        flags |= _APART
+        extra += reference
     head = pack(
         _HEADER,
         MARKER,
-        qos | (_RETAIN if retain else 0) | (_EXPIRES if expires_s else 0),
+        flags,
         0,
         seq & 0xFFFFFFFF,
         len(extra) + len(topic) + len(payload),
@@ -116,12 +128,13 @@ class Record:
         self.qos = 0
         self.retain = False
         self.expires_s = 0
+        self.extra_bytes = 0  # 0: it does not expire, and its payload stands in the frame
+        self.apart_bytes = self.apart_crc = 0  # of a payload in a file of its own, if it is
         self.topic = self.payload = memoryview(b"")
         self._buffer = self.topic
         self._at = 0
         self._frame_bytes = 0
         self._topic_bytes = 0
-        self._extra_bytes = 0
         self._crc = 0
         self._head = self._body = self.topic  # what the CRC is of
         self._has_moved = self._has_grown = True  # since these views were made
@@ -146,14 +159,14 @@ class Record:
         flags = first >> 16  # and the zero above them
         if first & 0xFFFF != _MARKER_NUMBER or flags > _FLAGS or flags & 3 == 3:
             return NO_FRAME
-        extra_bytes = _EXPIRES_BYTES if flags & _EXPIRES else 0
+        extra_bytes = _EXTRA_BYTES[flags >> 3]
         if not topic_bytes or not topic_bytes + extra_bytes <= body_bytes <= REMAINING_LENGTH_MAX:
             return NO_FRAME
         frame_bytes = FRAME_HEADER_BYTES + int(body_bytes)
         if (
             at != self._at
             or topic_bytes != self._topic_bytes
-            or extra_bytes != self._extra_bytes
+            or extra_bytes != self.extra_bytes
             or buffer is not self._buffer
         ):
             self._has_moved = True
@@ -161,7 +174,7 @@ class Record:
             self._at = at
             self._frame_bytes = 0
             self._topic_bytes = topic_bytes
-            self._extra_bytes = extra_bytes
+            self.extra_bytes = extra_bytes
         if frame_bytes != self._frame_bytes:
             self._has_grown = True
             self._frame_bytes = frame_bytes
@@ -173,7 +186,7 @@ class Record:
 
     def is_whole(self, cache_id: int) -> bool:
         """True if the CRC says that the bytes measured are what was written for this cache; sets the views."""
-        extra_bytes = self._extra_bytes
+        extra_bytes = self.extra_bytes
         if self._has_grown:
             buffer = self._buffer
             at = self._at
@@ -185,9 +198,24 @@ class Record:
                 self._head = buffer[at : at + _CRC_AT]
                 self.topic = body[extra_bytes:payload_at]
                 self._has_moved = False
-        self.expires_s = _number(self._body, 0) if extra_bytes else 0
+        self.expires_s = 0
+        if extra_bytes:
+            self._read_extra()
         crc = crc32(self._body, crc32(self._head, cache_id))
         return crc == self._crc
+
+    def _read_extra(self) -> None:
+        body = self._body
+        if self.extra_bytes != REFERENCE_BYTES:
+            self.expires_s = _number(body, 0)
+        if self.extra_bytes >= REFERENCE_BYTES:
+            self.apart_bytes = _number(body, self.extra_bytes - REFERENCE_BYTES)
+            self.apart_crc = _number(body, self.extra_bytes - REFERENCE_BYTES + 4)
+
+    @property
+    def is_apart(self) -> bool:
+        """Its payload is in a file of its own."""
+        return self.extra_bytes >= REFERENCE_BYTES
 
     @property
     def accepted_ms(self) -> int:

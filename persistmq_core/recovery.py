@@ -37,7 +37,11 @@ class Recovered:
         self.active_first = 0
         self.active_bytes = 0
         self.torn_bytes = 0  # a last write that power cut short, left where it is
-        self.held_bytes = 0  # of all segments
+        self.held_bytes = 0  # of all segments, and of the payloads that have files of their own
+        self.durable_cursor = 0  # as it was found on storage
+        self.records_end = state.cursor  # behind the last record that reads, whatever was skipped then
+        self.end_is_sure = state.cursor == SEQ_FIRST  # no record was lost there
+        self.payload_seqs: list[int] = []  # numbers of the messages whose payload has a file
 
 
 def recover(
@@ -50,8 +54,10 @@ def recover(
         cache_id = _cache_id(files)
         state = Checkpoint(random.below(0xFFFFFFFF) + 1 if cache_id == 0 else cache_id, span)
         unknown = True
+        durable_cursor = 0
     else:
         unknown = False
+        durable_cursor = state.cursor
         if doubtful:
             # The newest one may be lost. Nothing was sent beyond its bound, which was no further than this.
             if state.bundles:
@@ -62,6 +68,7 @@ def recover(
     segments = _adopt(store, files, state.cache_id)
     segments = _without_litter(store, segments, state.cache_id, read_bytes)
     found = Recovered(state)
+    found.durable_cursor = durable_cursor
     found.held_bytes = sum([max(0, _size(store, name)) for _, _, name in segments])
     reader = _last(store, segments, state.cache_id, read_bytes)
     if unknown and segments:
@@ -78,7 +85,7 @@ def recover(
 
         mark(state)
     if reader is not None:
-        found.end_seq = max(reader.end_seq, SEQ_FIRST)
+        found.end_seq = found.records_end = max(reader.end_seq, SEQ_FIRST)
         # The last header's. If that does not read, or a later one is lost: what the others and the checkpoint know.
         found.skipped = max([found.skipped] + [skipped for _, skipped, _ in segments])
         found.active_first = segments[-1][0]
@@ -92,7 +99,9 @@ def recover(
             # lost, unless the reader finds them after all.
             found.end_seq += reader.tail_bytes // FRAME_BYTES_MIN + 1
             found.active_name = ""
+            found.end_is_sure = False
         else:
+            found.end_is_sure = reader.tail_bytes == 0
             found.torn_bytes = reader.tail_bytes
         _keep_clear_of_the_wire(store, found, found.torn_bytes if size >= 0 else _UNKNOWN_BYTES)
         if found.end_seq == found.active_first and not found.active_name:
@@ -298,8 +307,10 @@ def _keep_clear_of_the_wire(store: Store, found: Recovered, tail_bytes: int) -> 
     target = found.end_seq
     if known_end > found.end_seq:
         target = max(sent_end, known_end)  # the checkpoint knows numbers that the journal has lost
+        found.end_is_sure = False
     else:
         target = _end_of_quarantined(store, found)
+        found.end_is_sure = found.end_is_sure and target == 0
         if tail_bytes:
             target = max(target, found.end_seq + tail_bytes // FRAME_BYTES_MIN + 1)
         target = min(sent_end, target)

@@ -14,6 +14,7 @@ from .record import FRAME_BYTES_MIN, INCOMPLETE, MARKER, NO_FRAME, Record
 
 JOURNAL = "journal"
 QUARANTINE = "quarantine"
+PAYLOADS = "payloads"
 HEADER_BYTES = const(32)
 
 _HEADER = "<4sBBHQQI"  # magic, disk version, zero, header bytes, first seq, skipped before, cache id

@@ -10,7 +10,7 @@ from struct import unpack_from
 from .checkpoint import NAMES, SENT_BOUND_AT, Checkpoint, decode
 from .contracts import Store
 from .limits import SPILL_BYTES_MAX, SPILL_BYTES_MIN, SPILL_NUMBERS, const
-from .segment import parse_name
+from .segment import PAYLOADS, parse_name
 
 _ENOENT = const(2)
 TYPE_CHECKING = False  # no module "typing" on a board
@@ -183,6 +183,9 @@ class SpillStore(Store):
         return self._store.read(name, offset, buffer)
 
     def append(self, name: str, view: "bytes | bytearray | memoryview") -> None:
+        if name.startswith(PAYLOADS):  # too large for RAM; what has no record after a power cut is removed
+            self._store.append(name, view)
+            return
         with self._lock:
             if self.state != STORED and (name != self._growing or self.state == LEAVING):
                 if self._has_room(len(view)):
@@ -198,6 +201,9 @@ class SpillStore(Store):
             self.has_appended = True
 
     def sync(self, name: str) -> None:
+        if name.startswith(PAYLOADS):
+            self._store.sync(name)
+            return
         with self._lock:
             if name not in self._files:
                 growing, self._growing = self._growing, ""

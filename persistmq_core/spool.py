@@ -5,13 +5,22 @@ and syncs it. Only that is slow: a port with threads calls ``stage``, ``take`` a
 ``write`` outside it, one group at a time, so that the next group is staged while this one syncs.
 """
 
+from .contracts import Store
 from .errors import StoreError
 from .journal import Journal
-from .limits import PUBLISH_OVERHEAD_BYTES, REMAINING_LENGTH_MAX, TOPIC_BYTES_MAX
+from .limits import INLINE_BYTES_MAX, SEND_BYTES, TOPIC_BYTES_MAX
 from .record import encode, frame_bytes
+
+TYPE_CHECKING = False  # no module "typing" on a board
+if TYPE_CHECKING:
+    from .payloads import LargeMessages, LargePayload
 
 _BYTES = (bytes, bytearray)
 _NUMBERS = (int, float, bool)  # MicroPython's bool is no int
+
+
+class IsLarge(Exception):
+    """A payload goes to a file of its own. Nothing was staged: see ``Prepared``."""
 
 
 def check_topic(topic: str) -> bytes:
@@ -45,28 +54,30 @@ def check_payload(payload: "object") -> "bytes | bytearray | memoryview":
     if type(payload) is bytes or isinstance(payload, _BYTES):
         return payload
     if isinstance(payload, memoryview):
-        return bytes(payload)  # any shape or item size becomes plain bytes
+        # Any shape or item size becomes plain bytes; what is that already is not copied, it may be large.
+        return payload if getattr(payload, "c_contiguous", False) and payload.nbytes == len(payload) else bytes(payload)
     if isinstance(payload, str):
         return payload.encode()
     if isinstance(payload, _NUMBERS):
         return str(payload).encode()
     if payload is None:
         return b""
+    if hasattr(payload, "readinto"):
+        raise IsLarge
     raise TypeError(
-        "payload must be str, bytes, bytearray, memoryview, int, float or None, not %s" % type(payload).__name__
+        "payload must be str, bytes, bytearray, memoryview, int, float, None or an open binary file, not %s"
+        % type(payload).__name__
     )
 
 
 def check_message(topic: str, payload: "object", qos: int) -> "tuple[bytes, bytes | bytearray | memoryview]":
-    """The bytes of topic and payload, or ValueError/TypeError that names the value and the limit."""
+    """The bytes of topic and payload, or ValueError/TypeError that names the value and the limit.
+
+    Raises IsLarge for a file; the length of the payload is the caller's to check.
+    """
     if (type(qos) is not int and (not isinstance(qos, int) or isinstance(qos, bool))) or not 0 <= qos <= 2:
         raise ValueError("qos must be 0, 1 or 2, not %r" % (qos,))
-    topic_bytes = check_topic(topic)
-    payload_bytes = check_payload(payload)
-    limit = REMAINING_LENGTH_MAX - PUBLISH_OVERHEAD_BYTES - len(topic_bytes)
-    if len(payload_bytes) > limit:
-        raise ValueError("payload has %d bytes, the limit with this topic is %d" % (len(payload_bytes), limit))
-    return topic_bytes, payload_bytes
+    return check_topic(topic), check_payload(payload)
 
 
 def not_stored(journal: Journal, failure: "OSError | MemoryError") -> StoreError:
@@ -86,6 +97,7 @@ class Group:
         self.error: StoreError | None = None  # set by write() if it failed; neither: a signal ended it half way
         self._journal = journal
         self._frames = frames
+        self.large: list[LargePayload] = []  # those with files of their own
 
     def write(self) -> None:
         """Append and sync; what went wrong is in ``error``. Raises MemoryError if there is not even room for that."""
@@ -96,6 +108,8 @@ class Group:
                 piece = frames[0] if len(frames) == 1 else b"".join(frames)
             except MemoryError:  # not in one piece: a board's heap has holes
                 piece, more = frames[0], frames[1:]
+            for large in self.large:
+                large.settle(self._journal)
             self._journal.write(piece, self.first_seq, more)
             self.stored = True
         except (OSError, MemoryError) as failure:
@@ -115,11 +129,23 @@ class Bounds:
 class Spool:
     """Numbers and stages messages; keeps at most what has not been written yet."""
 
-    def __init__(self, journal: Journal, cache_id: int) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        cache_id: int,
+        store: "Store | None" = None,
+        piece_bytes: int = SEND_BYTES,
+        inline_bytes_max: int = INLINE_BYTES_MAX,
+    ) -> None:
+        """``inline_bytes_max``: a longer payload gets a file of its own in ``store``, so much of it at a time."""
         self.staged_bytes = 0  # about: a signal may come between
         self.room: Bounds | None = None
         self.has_expiring = False  # a message was staged that may become too old
         self.first_seq = journal.end_seq  # of the first message that is staged, or of the next one
+        self.inline_bytes_max = inline_bytes_max
+        self.store = store or Store()
+        self.piece_bytes = piece_bytes
+        self.large: LargeMessages | None = None  # from the first one on
         self.journal = journal
         self.cache_id = cache_id
         self._frames: list[bytes] = []
@@ -134,12 +160,14 @@ class Spool:
         self, topic: str, payload: "object", qos: int, retain: bool, accepted_ms: int, expires_s: int = 0
     ) -> int:
         """Check and frame one message; returns its sequence number. Nothing is kept if it raises ValueError,
-        TypeError or CacheFull.
+        TypeError, CacheFull or IsLarge.
 
         ``accepted_ms``: Unix time in milliseconds; where no clock is valid, the engine's ``now_ms``.
         ``expires_s``: it is not sent when it is so many seconds old; 0: never too old.
         """
         topic_bytes, payload_bytes = check_message(topic, payload, qos)
+        if len(payload_bytes) > self.inline_bytes_max:
+            raise IsLarge
         if expires_s:
             self.has_expiring = True
         if self.room is not None:
@@ -155,7 +183,7 @@ class Spool:
     ) -> int:
         """Check and frame them all: (topic, payload, qos, retain). Returns the sequence number of the first.
 
-        Raises ValueError or TypeError for the first that cannot be, CacheFull: then none is kept.
+        Raises ValueError or TypeError for the first that cannot be, CacheFull, IsLarge: then none is kept.
         """
         if expires_s:
             self.has_expiring = True
@@ -164,6 +192,8 @@ class Spool:
         staged_bytes = 0
         for topic, payload, qos, retain in messages:
             topic_bytes, payload_bytes = check_message(topic, payload, qos)
+            if len(payload_bytes) > self.inline_bytes_max:
+                raise IsLarge
             frame = encode(seq, topic_bytes, payload_bytes, qos, bool(retain), accepted_ms, self.cache_id, expires_s)
             frames.append(frame)
             staged_bytes += len(frame)
@@ -181,14 +211,29 @@ class Spool:
         return self.room.lacks(count, wanted_bytes)
 
     def unwritten_bytes(self) -> int:
-        """Of what is staged, or being written."""
-        return self.staged_bytes + self._written_bytes
+        """Of what is staged, or being written, or has room for it already."""
+        count = self.staged_bytes + self._written_bytes
+        return count + self.large.promised_bytes if self.large is not None else count
+
+    def promised(self) -> int:
+        """Messages that have room, and are not staged yet."""
+        return self.large.promised if self.large is not None else 0
+
+    def stage_frames(self, frames: "list[bytes]") -> None:
+        """Frames with the next numbers, for which there is room."""
+        self._frames.extend(frames)  # one step: it takes the numbers
+        self.staged_bytes += sum([len(frame) for frame in frames])
+
+    def has_staged(self, large: "LargePayload") -> bool:
+        return large.is_among(self._frames, self.first_seq)
 
     def take(self) -> "Group | None":
         """All that is staged, as the next group to write; None if there is nothing."""
         if not self._frames:
             return None
         group = Group(self.journal, self._frames, self.first_seq)
+        if self.large is not None:
+            group.large = self.large.take(self._frames, self.first_seq)
         self.first_seq = group.end_seq
         self._frames = []
         self._written_bytes = self.staged_bytes
@@ -198,12 +243,21 @@ class Spool:
     def drop(self) -> None:
         """Forget what is staged. Its numbers are free again: nothing of it was written, and no group is under way."""
         self.staged_bytes = 0
+        if self.large is not None:
+            self.large.discard(self.large.take(self._frames, self.first_seq), self.journal)
         self._frames.clear()
+
+    def discard(self, group: Group) -> None:
+        """It could not be written, and its callers are told so: its large payloads are removed."""
+        if self.large is not None:
+            self.large.discard(group.large, self.journal)
 
     def finish(self, group: Group) -> None:
         """After ``write``: commit what is durable. The numbers of a group that failed are never used again (law 4)."""
         self._written_bytes = 0
         if group.stored:
+            if self.large is not None:
+                self.large.stored(group.large)
             self.journal.commit(group.end_seq)
 
     def accepted(self) -> int:

@@ -4,7 +4,9 @@ import copy
 import functools
 
 from persistmq_core.errors import StoreError
-from persistmq_core.record import FRAME_HEADER_BYTES
+from persistmq_core.payloads import parse_name as parse_payload_name
+from persistmq_core.payloads import payload_name
+from persistmq_core.record import FRAME_HEADER_BYTES, REFERENCE_BYTES
 from persistmq_core.segment import HEADER_BYTES, parse_name
 from tests.support import mqtt_wire
 from tests.support.model_broker import ModelBroker
@@ -12,8 +14,9 @@ from tests.support.rng import Rng
 from tests.support.world import World
 from tests.support.write_list_store import EIO, WriteListStore
 
-COUNT = 8  # different ones
-OPTIONS = {"window": 8, "window_qos2": 4, "segment_bytes_max": 2048, "read_bytes": 700}
+COUNT = 12  # different ones
+FIRST_WITH_FILES = 8  # in these the larger payloads have files of their own
+OPTIONS = {"window": 8, "window_qos2": 4, "segment_bytes_max": 2048, "read_bytes": 700, "send_bytes": 300}
 
 
 class Cache:
@@ -27,7 +30,8 @@ class Cache:
         self.refused = refused  # of these: publish() raised, and the frame may be there nevertheless
         self._broker = broker
         self.segments = sorted(name for name in files if parse_name(name))
-        self.frames: dict[str, list[tuple[int, int, bytes]]] = {name: _frames(files[name]) for name in self.segments}
+        self.payloads = sorted(name for name in files if parse_payload_name(name))
+        self.frames: dict[str, list[tuple[int, int, bytes]]] = {name: _frames(files, name) for name in self.segments}
 
     def broker(self) -> ModelBroker:
         """A broker of one's own, which has noticed that the client is gone."""
@@ -49,7 +53,8 @@ def make(number: int) -> Cache:
     store = WriteListStore()
     broker = ModelBroker()
     broker.deliver_at = rng.pick(("pubrel", "publish"))
-    world = World(4 + number % 2, store, broker, **OPTIONS)
+    inline_bytes_max = 100 if number >= FIRST_WITH_FILES else 1 << 20
+    world = World(4 + number % 2, store, broker, inline_bytes_max=inline_bytes_max, **OPTIONS)
     published: dict[bytes, int] = {}
     refused: set[bytes] = set()
 
@@ -81,14 +86,20 @@ def make(number: int) -> Cache:
     return Cache(store.snapshot(), broker, published, refused)
 
 
-def _frames(content: bytes) -> list[tuple[int, int, bytes]]:
+def _frames(files: dict[str, bytes], name: str) -> list[tuple[int, int, bytes]]:
     """(start, end, payload) of each frame of a whole segment."""
+    content = files[name]
+    _, cache_id, _ = parse_name(name) or (0, 0, "")
     found = []
     at = HEADER_BYTES
     while at < len(content):
         body = int.from_bytes(content[at + 8 : at + 12], "little")
         topic = int.from_bytes(content[at + 12 : at + 14], "little")
         end = at + FRAME_HEADER_BYTES + body
-        found.append((at, end, content[at + FRAME_HEADER_BYTES + topic : end]))
+        payload = content[at + FRAME_HEADER_BYTES + topic : end]
+        if content[at + 2] & 16:
+            assert body == topic + REFERENCE_BYTES
+            payload = files.get(payload_name(int.from_bytes(content[at + 4 : at + 8], "little"), cache_id), b"")
+        found.append((at, end, payload))
         at = end
     return found

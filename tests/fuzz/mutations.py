@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from persistmq_core.checkpoint import NAMES as CHECKPOINTS
+from persistmq_core.payloads import part_name, payload_name
 from persistmq_core.segment import parse_name, segment_name
 from tests.support import journal_files
 from tests.support.bad_blocks import BadBlockStore
@@ -43,6 +44,8 @@ class Damaged:
         if name in self.foreign or name in self._lies:
             self.is_hopeless = True
         name = self._copy_of.get(name, name)
+        if name in self.cache.payloads:
+            self.may_cost.add(self.cache.files[name])
         if name not in self.cache.frames:
             return
         self._spoiled.add(name)
@@ -177,6 +180,24 @@ def swap(damaged: Damaged, rng: Rng) -> None:
         damaged.files[first], damaged.files[second] = damaged.files[second], damaged.files[first]
 
 
+def swap_payloads(damaged: Damaged, rng: Rng) -> None:
+    names = [name for name in damaged.cache.payloads if name in damaged.files]
+    if len(names) > 1:
+        first, second = str(rng.pick(names)), str(rng.pick(names))
+        damaged.files[first], damaged.files[second] = damaged.files[second], damaged.files[first]
+        for name in {first, second} if first != second else ():
+            damaged.spoiled(name)
+
+
+def strange_payloads(damaged: Damaged, rng: Rng) -> None:
+    """Files under the names of payloads: not finished, beyond the end, of another cache."""
+    _, cache_id, _ = parse_name(damaged.cache.segments[0]) or (0, 0, "")
+    number = rng.below(200)
+    name = rng.pick((part_name(number, cache_id), payload_name(number + 60, cache_id), payload_name(number, 77)))
+    if name not in damaged.files:
+        damaged.files[str(name)] = rng.garbage(rng.below(400))
+
+
 def duplicate(damaged: Damaged, rng: Rng) -> None:
     """The same segment twice: as .bad too, or under a number that is nobody's."""
     name = str(rng.pick(damaged.cache.segments))
@@ -191,7 +212,7 @@ def duplicate(damaged: Damaged, rng: Rng) -> None:
 def foreign_file(damaged: Damaged, rng: Rng) -> None:
     name = rng.pick(
         ("lock", "checkpoint.2", "journal/README", "journal/.seg", "journal/000000000000000g-00000000.seg",
-         "quarantine/x", "dead/x.seg", "journal/0000000000000001-04654101.seg.moving", "x")
+         "quarantine/x", "dead/x.seg", "journal/0000000000000001-04654101.seg.moving", "x", "payloads/x")
     )  # fmt: skip
     damaged.files[str(name)] = rng.garbage(rng.below(200))
 
@@ -219,7 +240,8 @@ def unreadable(damaged: Damaged, rng: Rng) -> None:
 
 def directory(damaged: Damaged, rng: Rng) -> None:
     """A directory stands where a file belongs."""
-    name = str(rng.pick((*CHECKPOINTS, "journal/0000000000000063-04654101.seg", _any_file(damaged, rng))))
+    odd = ("journal/0000000000000063-04654101.seg", "payloads/0000000000000001-04654101.part")
+    name = str(rng.pick((*CHECKPOINTS, *odd, _any_file(damaged, rng))))
     damaged.files.pop(name, None)
     damaged.directories.append(name)
     damaged.spoiled(name)
@@ -227,7 +249,8 @@ def directory(damaged: Damaged, rng: Rng) -> None:
 
 MUTATIONS: tuple[Callable[[Damaged, Rng], None], ...] = (
     flip_bits, overwrite, zero_page, truncate, append_noise, empty, delete, swap, duplicate, foreign_file,
-    foreign_segment, unreadable, directory, flip_bits, overwrite, zero_page, truncate, unreadable,
+    foreign_segment, unreadable, directory, flip_bits, overwrite, zero_page, truncate, unreadable, swap_payloads,
+    strange_payloads,
 )  # fmt: skip
 
 

@@ -115,8 +115,8 @@ def test_a_message_that_cannot_be_is_refused_and_nothing_is_written(
 def test_a_payload_over_the_limit_of_mqtt_is_refused_with_the_limit(
     make_client: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = make_client()
-    monkeypatch.setattr("persistmq_core.spool.REMAINING_LENGTH_MAX", 1010 + len("topic"))
+    client = make_client(inline_bytes_max=1000)
+    monkeypatch.setattr("persistmq_core.prepared.REMAINING_LENGTH_MAX", 1010 + len("topic"))
     client.publish("topic", bytes(1000))
     with (
         nothing_changes_in(tmp_path / "cache"),

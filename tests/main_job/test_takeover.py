@@ -71,6 +71,17 @@ def test_the_rows_of_a_database_go_ahead_of_new_messages_and_then_it_is_gone(
     assert (client.get_status()["accepted"], client._older) == (len(KINDS) + 1, None)
 
 
+def test_large_ones_get_files_of_their_own(
+    make_client: Make, broker: Mosquitto, receiver: Receiver, cache: Path
+) -> None:
+    large = bytes(range(256)) * 4096 * 3
+    write_database(cache, [("a", b"first", 2), ("a", large, 2), ("a", b"last", 2)])
+    client = make_client(inline_bytes_max=1 << 20)
+    deliver(client, broker)
+    receiver.wait(3)
+    assert [arrival.payload for arrival in receiver.arrivals] == [b"first", large, b"last"]
+
+
 @pytest.mark.parametrize("protocol", [3, 4, 5])
 def test_pickles_go_in_the_order_of_their_times_and_before_the_database(
     make_client: Make, broker: Mosquitto, receiver: Receiver, cache: Path, protocol: int

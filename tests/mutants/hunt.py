@@ -26,11 +26,19 @@ def hunt(faults: str) -> "tuple[str, str, int]":
             found = _words(run, seed, 120, kind)
             if found:
                 return found.split("\n")[0], 'seed %d "%s"' % (seed, kind), count
-    for scenario in sorted(SCENARIOS):
+        if kind == faults:
+            broken, cut = _cuts([name for name in sorted(SCENARIOS) if name.partition("-")[0] in faults.split(" ")])
+            if broken:
+                return broken, cut, count
+    return _cuts(sorted(SCENARIOS)) + (count,)
+
+
+def _cuts(scenarios: "list[str]") -> "tuple[str, str]":
+    for scenario in scenarios:
         found = _words(Explorer, scenario, 1)
         if found:
-            return found.split("\n")[0], found.rpartition("\ncut ")[2], count
-    return "", "", count
+            return found.split("\n")[0], found.rpartition("\ncut ")[2]
+    return "", ""
 
 
 def _words(call: object, *arguments: object) -> str:

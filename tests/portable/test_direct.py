@@ -7,7 +7,7 @@ from persistmq_core.errors import CacheFull, StoreError
 from persistmq_core.journal import Journal
 from persistmq_core.record import FrameHead, encode
 from persistmq_core.segment import END, RECORD, SegmentReader
-from persistmq_core.spool import Spool
+from persistmq_core.spool import IsLarge, Spool
 from tests.support.journal_files import CACHE_ID
 from tests.support.rng import Rng
 from tests.support.world import World
@@ -110,15 +110,12 @@ class DirectTest(unittest.TestCase):
             self.publish([])
         self.assertEqual((self.spool.next_seq, self.store.steps), (2, steps))
 
-    def test_a_payload_larger_than_mqtt_carries_is_refused_with_the_limit(self):
-        class Large(bytes):
-            def __len__(self):
-                return 268435455 - 10 - 1 + 1
-
+    def test_a_large_payload_is_not_for_this(self):
         self.publish()
-        with self.assertRaises(ValueError) as caught:
-            self.publish(Large())
-        self.assertTrue("268435444" in str(caught.exception))
+        self.spool.inline_bytes_max = 10
+        self.publish(b"x" * 10)
+        self.assertRaises(IsLarge, self.publish, b"x" * 11)
+        self.assertEqual(self.spool.next_seq, 3)
 
     def test_a_write_that_fails_uses_its_number_up_and_ends_the_segment(self):
         self.publish(b"before")

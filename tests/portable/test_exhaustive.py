@@ -19,7 +19,7 @@ REMEMBERED = ("qos2:s6:after:hole.3:0+s10:after:hole.1:0",)
 class SingleCutTest(unittest.TestCase):
     def test_every_cut_of_every_scenario(self):
         points = lives = 0
-        for scenario in ("qos2", "qos2v5", "qos1", "refused", "session") if ON_A_BOARD else sorted(SCENARIOS):
+        for scenario in ("qos2", "qos2v5", "qos1", "refused", "session", "large") if ON_A_BOARD else sorted(SCENARIOS):
             gc.collect()
             explorer = Explorer(scenario, 1)
             self.assertGreater(explorer.points, 500, scenario)

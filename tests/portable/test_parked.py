@@ -56,6 +56,21 @@ class ParkedTest(unittest.TestCase):
         self.assertEqual(parked.trim(world.store, 1), 1)
         self.assertTrue("dead/0.txt" in world.store.snapshot())
 
+    def test_a_large_payload_goes_with_its_letter(self):
+        world = World(protocol=5, inline_bytes_max=20)
+        world.broker.refuse("no", 0x87)
+        for index in range(3):
+            world.publish(b"m%d" % index * 20, 2, "no")
+        world.online().run(1000)
+        found = parked.letters(world.store)
+        self.assertEqual([letter.seq for letter in found], [1, 2, 3])
+        self.assertTrue(parked.read(world.store, found[0]).is_apart)
+        self.assertEqual(world.store.snapshot()[parked.payload_name(found[0].name)], b"m0" * 20)
+        self.assertEqual(parked.trim(world.store, 2), 1)
+        parked.remove(world.store, found[1].name)
+        self.assertEqual(len(world.store.list("dead")), 2)
+        self.assertEqual([letter.seq for letter in parked.letters(world.store)], [3])
+
     def test_there_are_none_in_a_new_cache(self):
         self.assertEqual(parked.letters(WriteListStore()), [])
 

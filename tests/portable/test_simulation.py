@@ -15,11 +15,12 @@ STEPS = 120
 class SimulationTest(unittest.TestCase):
     def programs(self, faults):
         """Run programs; (publishes, PUBRELs, starts, deliveries) of all together."""
-        publishes = pubrels = starts = deliveries = 0
+        publishes = pubrels = starts = deliveries = begins = 0
         for seed in range(PROGRAMS):
             program = run(seed, STEPS, faults)
             publishes += program.laws.publishes
             pubrels += program.laws.pubrels
+            begins += program.laws.begins
             starts += program.starts
             deliveries += len(program.broker.deliveries)
             tally.count("simulated programs", 1)
@@ -28,6 +29,7 @@ class SimulationTest(unittest.TestCase):
         self.assertGreater(publishes, PROGRAMS * 20, faults)
         self.assertGreater(pubrels, PROGRAMS * 10, faults)
         self.assertGreater(deliveries, PROGRAMS * 20, faults)
+        self.assertEqual(begins > PROGRAMS * 10, "large" in faults)
         return starts
 
     def test_no_law_is_broken_when_all_is_well(self):
@@ -104,3 +106,11 @@ class SimulationTest(unittest.TestCase):
 
     def test_no_law_is_broken_by_bundles_in_two_lanes_with_identity(self):
         self.assertGreater(self.programs("bulk lanes identity crash disk link refuse"), 2 * PROGRAMS)
+    def test_no_law_is_broken_by_large_payloads(self):
+        self.assertGreater(self.programs("large crash disk link broker lanes"), 2 * PROGRAMS)
+
+    def test_no_law_is_broken_by_large_payloads_that_are_damaged_or_refused(self):
+        self.assertGreater(self.programs("large damage crash link refuse"), 2 * PROGRAMS)
+
+    def test_no_law_is_broken_by_large_payloads_in_a_cache_with_bounds(self):
+        self.assertGreater(self.programs("large full crash link disk refuse"), 2 * PROGRAMS)

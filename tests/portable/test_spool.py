@@ -162,15 +162,6 @@ class SpoolTest(unittest.TestCase):
         self.assertEqual((self.spool.next_seq, self.spool.staged_bytes), (1, 0))
         self.assertIsNone(self.spool.take())
 
-    def test_a_payload_larger_than_mqtt_carries_is_refused_with_the_limit(self):
-        class Large(bytes):
-            def __len__(self):
-                return 268435455 - 10 - 1 + 1
-
-        with self.assertRaises(ValueError) as caught:
-            self.stage(Large())
-        self.assertTrue("268435444" in str(caught.exception))
-
     def test_staged_bytes_bound_the_memory(self):
         self.stage(b"x" * 10)
         self.assertEqual(self.spool.staged_bytes, FRAME_HEADER_BYTES + 11)

@@ -16,9 +16,9 @@ _DISK_FAULTS = (("append", ENOSPC, 0), ("append", ENOSPC, 17), ("sync", EIO, 0),
 _REFUSALS = (0x80, 0x83, 0x87, 0x90, 0x97, 0x91, 0x99)
 FAULTS = (
     "crash", "disk", "link", "broker", "kinds", "full", "expiry", "lanes", "identity", "refuse", "poison", "damage",
-    "slots", "spill", "bulk",
+    "slots", "spill", "bulk", "large",
 )  # fmt: skip
-IN_SETTINGS = ("kinds", "full", "expiry", "lanes", "spill", "identity", "bulk")  # that are no actions
+IN_SETTINGS = ("kinds", "full", "expiry", "lanes", "spill", "identity", "bulk", "large")  # that are no actions
 
 
 def draw_settings(rng: Rng, faults: "list[str]") -> "dict[str, object]":
@@ -73,6 +73,9 @@ def draw_settings(rng: Rng, faults: "list[str]") -> "dict[str, object]":
         settings["bulk_rewrite"] = rng.pick(("bulk", "mixed/bulk"))
         settings["bulk_bytes_max"] = rng.pick((256, 600, 4096))
         settings["bulk_changes"] = rng.one_in(4)
+    if "large" in faults:
+        settings["inline_bytes_max"] = rng.pick((5, 30, 200))
+        settings["send_bytes"] = rng.pick((20, 90, 65536))
     return settings
 
 

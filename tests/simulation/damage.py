@@ -1,8 +1,12 @@
 """A disk that forgets: bytes of what was synced change while no process runs, and files turn up that are not ours."""
 
+from binascii import crc32
+from struct import pack
+
 from persistmq_core import checkpoint as checkpoints
+from persistmq_core.payloads import FILE, payload_name
 from persistmq_core.record import frame_bytes
-from persistmq_core.segment import HEADER_BYTES, JOURNAL, encode_header, parse_name, read_header
+from persistmq_core.segment import HEADER_BYTES, JOURNAL, PAYLOADS, encode_header, parse_name, read_header
 from tests.support.rng import Rng
 
 KINDS = ("record", "record", "header", "checkpoint", "checkpoints", "foreign segment", "foreign file")
@@ -35,6 +39,9 @@ def damage(world: "object", kind: str, rng: Rng) -> str:
     name = rng.pick(segments)
     size = len(world.disk.content(name))
     if kind == "record":
+        files = [each for each in world.disk.names(PAYLOADS) if each.endswith(FILE)]
+        if files and rng.one_in(2):
+            return _payload(world, rng.pick(files), rng)
         if size <= HEADER_BYTES:
             return "nothing"
         return _bytes(world, segments, name, rng.between(HEADER_BYTES, size - 1), rng)
@@ -66,17 +73,29 @@ def _bytes(world: "object", segments: "list[str]", name: str, at: int, rng: Rng)
     for index in range(len(noise)):
         noise[index] ^= rng.between(1, 255)
     met = False
+    aside = []
     for number, message in enumerate(world.messages):
-        end = before.find(message.topic.encode() + message.payload)
+        body = message.topic.encode() + message.payload
+        end = before.find(body)
+        reference = b""
+        if end < 0:
+            reference = pack("<II", len(message.payload), crc32(message.payload, parse_name(name)[1]))
+            body = reference + message.topic.encode()
+            end = before.find(body)
         if end < 0:
             continue
         start = end - frame_bytes(b"", b"", message.expires_s)
-        end += len(message.topic) + len(message.payload)
+        end += len(body)
         if start < at + len(noise) and at < end:
             if [1 for other in segments if other > name and message.payload in bytes(world.disk.content(other))]:
                 continue  # the copy of a write that failed: the one that counts came later
-            met = met or (number in world.sure and _will_be_read(world, message))
+            will_be_read = number in world.sure and _will_be_read(world, message)
+            met = met or will_be_read
+            whole = world.disk.content(payload_name(world.laws.seq_of(message.payload), parse_name(name)[1]))
+            if reference and will_be_read and whole is not None:
+                aside.append(bytes(whole))  # it has lost its record
             world.damaged.add(message.payload)
+            world.laws.spoiled(message.payload)
             world.sure.discard(number)
     world.disk.corrupt(name, at, noise)
     after = bytes(world.disk.content(name))
@@ -84,7 +103,37 @@ def _bytes(world: "object", segments: "list[str]", name: str, at: int, rng: Rng)
     # The end of the last one may be a torn tail: silent. One that failed while it was made is removed at the start.
     if met and [1 for other in segments if other > name and world.disk.peep(read_header, other) is not None]:
         world.marks.append(after[max(0, at - 8) : at + len(noise) + 8])
+        world.marks.extend(aside)
     return "%d bytes at %d of %s" % (len(noise), at, name)
+
+
+def _payload(world: "object", name: str, rng: Rng) -> str:
+    """A large payload's file is changed, cut short, or gone."""
+    before = bytes(world.disk.content(name))
+    what = rng.pick(("changed", "changed", "short", "gone"))
+    if what == "changed":
+        at = rng.below(len(before))
+        world.disk.corrupt(name, at, bytes((before[at] ^ rng.between(1, 255),)))
+    elif what == "short":
+        world.disk.truncate(name, rng.below(len(before)))
+    else:
+        world.disk.vanish(name)
+    after = b"" if what == "gone" else bytes(world.disk.content(name))
+    world.marks = [mark for mark in world.marks if mark in after or mark not in before]
+    for number, message in enumerate(world.messages):
+        if name != payload_name(world.laws.seq_of(message.payload), parse_payload_id(name)):
+            continue
+        if number in world.sure and _will_be_read(world, message) and not message.expires_s and after:
+            world.marks.append(after)
+        world.damaged.add(message.payload)
+        world.laws.spoiled(message.payload)
+        world.sure.discard(number)
+    return "%s is %s" % (name, what)
+
+
+def parse_payload_id(name: str) -> int:
+    """The cache in its name."""
+    return int(name[-len(FILE) - 8 : -len(FILE)], 16)
 
 
 def _will_be_read(world: "object", message: "object") -> bool:
@@ -105,6 +154,10 @@ def spoil(world: "object", number: int) -> None:
             if at >= 0:
                 segments = [each for each in world.disk.names(JOURNAL) if parse_name(each)]
                 _bytes(world, segments, name, at + len(message.payload) // 2, Rng(3))
+                return
+        for name in world.disk.names(PAYLOADS):
+            if world.disk.content(name) == message.payload:
+                _payload(world, name, Rng(3))
                 return
 
 

@@ -29,9 +29,12 @@ def dead_copy(scene: "object", arriving: int) -> "object":
     other.laws = scene.laws.copy(disk, broker)
     other.messages = list(scene.messages)
     other.sure, other.uncounted = scene.surviving()
+    other.laws.survived([other.messages[number].payload for number in other.sure])
     other.promised = set(scene.promised)
     other.excused = set(scene.excused)
     other.apart = set(scene.apart)
+    other.evicted = set(scene.evicted)
+    other.planned = list(scene.planned)
     other.damaged = set(scene.damaged)
     other.marks = list(scene.marks)
     other.read_faults = scene.read_faults
@@ -103,6 +106,7 @@ def key(scene: "object") -> "tuple":
         tuple(sorted(scene.promised & scene.sure)),
         tuple(sorted(scene.excused)),
         tuple(sorted(scene.apart)),
+        tuple(sorted(scene.evicted)),
         tuple(sorted(scene.damaged)),
         scene.loss_unseen,
         tuple([(name, bytes(scene.disk.content(name))) for name in scene.disk.names("")]),

@@ -3,11 +3,16 @@
 What can only be said at the end, when all is delivered, is in ``judge.py``.
 """
 
+from binascii import crc32
+from struct import pack
+
 from persistmq_core import checkpoint as checkpoints
 from persistmq_core import packets
 from persistmq_core.bundles import COUNT, decode
 from persistmq_core.limits import AHEAD_SEQ, PACKET_ID_AHEAD, PACKET_ID_AHEAD_SPAN, PACKET_ID_SPAN
-from persistmq_core.segment import JOURNAL, parse_name, read_header
+from persistmq_core.payloads import FILE, payload_name
+from persistmq_core.payloads import parse_name as parse_payload_name
+from persistmq_core.segment import JOURNAL, PAYLOADS, parse_name, read_header
 from persistmq_core.window import ORPHAN_RELEASING
 from tests.support.mqtt_wire import Reader, user_properties
 from tests.support.unbundle import identities_of
@@ -43,6 +48,7 @@ class Laws:
         self.may_spill = False  # durability "spill"
         self.publishes = 0
         self.pubrels = 0
+        self.begins = 0  # of packets that came in pieces
         self.times_sent = {}  # payload -> how often it was on the wire
         self._seq_of = {}  # payload -> sequence number, of what was staged
         self._on_wire = {}  # sequence number -> payload
@@ -52,6 +58,8 @@ class Laws:
         self._told = {}  # sequence number -> account, as the listener heard it since the start
         self._segments = {"": [], AHEAD: []}  # (first number, name), of each lane
         self.identities = None  # of messages, if they carry one
+        self._payloads = {"": [], AHEAD: []}  # numbers of messages whose payload has a file
+        self._stored = set()  # numbers of messages whose publish() returned
         self._slots = {}  # bytes of a checkpoint slot -> what they decode to
 
     def copy(self, disk: "object", broker: "object") -> "Laws":
@@ -61,6 +69,7 @@ class Laws:
         other.may_spill = self.may_spill
         other.publishes = self.publishes
         other.pubrels = self.pubrels
+        other.begins = self.begins
         other.header_damaged = self.header_damaged
         other.checkpoint_damaged = self.checkpoint_damaged
         other.times_sent = dict(self.times_sent)
@@ -68,6 +77,8 @@ class Laws:
         other._on_wire = dict(self._on_wire)
         other._went_singly = set(self._went_singly)
         other.identities = self.identities and self.identities.copy()
+        other._stored = set(self._stored)
+        other._payloads = {lane: list(seqs) for lane, seqs in self._payloads.items()}
         return other
 
     def key(self) -> "tuple":
@@ -121,18 +132,43 @@ class Laws:
             self.pubrels += 1
             self._law_3(packet[2] << 8 | packet[3], engine)
 
+    def on_begin(self, engine: "object") -> None:
+        """A packet with a large payload begins to go out."""
+        self.begins += 1
+        prefix, first = LANES[0], 0
+        delivery = engine.lanes[0].delivery
+        if delivery.stream is None:
+            prefix, first = LANES[1], AHEAD_SEQ
+            delivery = engine.lanes[1].delivery
+        cache_id = delivery.checkpoint.cache_id
+        name = prefix + payload_name(delivery.stream.seq, cache_id)
+        if not self.disk.is_synced(name):
+            raise LawBroken("1: %s went on the wire before it was synced" % name)
+        for payload, seq in self._seq_of.items():
+            reference = pack("<II", len(payload), crc32(payload, cache_id))
+            if seq == first + delivery.stream.seq and (self._is_in_journal(reference) or self._is_used_up(seq)):
+                return
+        raise LawBroken("1: the payload of %s, without a record of it" % name)
+
     def _law_1(self, payload: bytes, seq: int) -> None:
         """The wire never runs ahead of the storage."""
         if payload in self._durable:
             return  # what is synced stays so
-        for name in self.disk.names(JOURNAL) + self.disk.names(AHEAD + JOURNAL):
-            at = self.disk.content(name).find(payload)
-            if at >= 0 and at + len(payload) <= self.disk.synced_bytes(name):
-                self._durable.add(payload)
+        if not self._is_in_journal(payload):
+            for name in self.disk.names(PAYLOADS) + self.disk.names(AHEAD + PAYLOADS):
+                if self.disk.content(name) == payload and self.disk.is_synced(name):
+                    return  # its record was looked for when the packet began
+            if self._is_used_up(seq):
                 return
-        if self._is_used_up(seq):
-            return
-        raise LawBroken("1: %r went on the wire before it was synced" % payload)
+            raise LawBroken("1: %r went on the wire before it was synced" % payload)
+        self._durable.add(payload)
+
+    def _is_in_journal(self, piece: bytes) -> bool:
+        for name in self.disk.names(JOURNAL) + self.disk.names(AHEAD + JOURNAL):
+            at = self.disk.content(name).find(piece)
+            if at >= 0 and at + len(piece) <= self.disk.synced_bytes(name):
+                return True
+        return False
 
     def _is_used_up(self, seq: int) -> bool:
         """The exception to 1 and 3, of durability "spill": a power cut now takes the message, its number is not given
@@ -213,6 +249,18 @@ class Laws:
             raise LawBroken("4: number %d was on the wire with another message" % seq)
         self._seq_of[payload] = seq
 
+    def stored(self, payloads: "list[bytes]") -> None:
+        """``publish()`` returned for these."""
+        self._stored.update([self._seq_of[payload] for payload in payloads])
+
+    def survived(self, payloads: "list[bytes]") -> None:
+        """The process is gone, and with it what it had in RAM: of what was stored, these are left."""
+        self._stored &= {self._seq_of[payload] for payload in payloads}
+
+    def spoiled(self, payload: bytes) -> None:
+        """What is stored of it was damaged, or its record was."""
+        self._stored.discard(self._seq_of.get(payload))
+
     def forget_wire(self) -> None:
         """No checkpoint is left: a new epoch begins with a clean session, in which no old number can do harm."""
         self._on_wire = {}
@@ -276,6 +324,7 @@ class Laws:
 
     def _law_5(self, lane: str) -> None:
         """Nothing is deleted before the acknowledgement that frees it is on storage."""
+        self._law_5_of_payloads(lane)
         names = self.disk.names(lane + JOURNAL)
         before = self._segments[lane]
         if names == [name for _, name in before]:
@@ -292,6 +341,25 @@ class Laws:
             if state is None or state.cursor < end_seq:
                 raise LawBroken("5: segment %d is gone, the checkpoint says %r" % (first_seq, state and state.cursor))
         self._segments[lane] = now
+
+    def _law_5_of_payloads(self, lane: str) -> None:
+        names = self.disk.names(lane + PAYLOADS)
+        before = self._payloads[lane]
+        if not names and not before:
+            return
+        now = [parse_payload_name(name[len(lane) :]) for name in names]
+        now = [parsed[0] for parsed in now if parsed and parsed[2] == FILE]
+        state = self.durable_checkpoint(lane)
+        for seq in before:
+            number = seq + (AHEAD_SEQ if lane else 0)
+            if seq in now or number not in self._stored or self.checkpoint_damaged:
+                continue
+            if state is not None and (seq < state.cursor or state.evicted_first <= seq < state.evicted_end):
+                continue
+            kept = self.disk.names(lane + "dead") + self.disk.names(lane + "quarantine")
+            if not [1 for name in kept if "%016x" % seq in name]:
+                raise LawBroken("5: payload %d is gone, the checkpoint says %r" % (number, state and state.cursor))
+        self._payloads[lane] = now
 
     def _law_7(self, delivery: "object") -> None:
         """Memory is bounded by the window."""

@@ -15,6 +15,7 @@ _INTO_RAM = [
     ("time", (0, 0, 0, 0, 0, 0, 0)),
 ]
 _OUT_OF_RAM = [("publish", "write", _ONE), ("link", "reset"), ("time", (0,))]
+_IN_FILES = {"inline_bytes_max": 40, "send_bytes": 40}
 
 SCENARIOS = {
     # A whole handshake: the journal, PUBLISH, PUBREC, the checkpoint, PUBREL, PUBCOMP, the checkpoint.
@@ -224,6 +225,40 @@ SCENARIOS = {
             ("time", (0, 0, 0)),
             ("spoil", 0),
             ("publish", "write", _ONE),
+            ("time", (4000, 0, 0, 0)),
+        ],
+    ),
+    # A large payload between two small messages: its file, its record, its pieces, and its end.
+    "large": (
+        _IN_FILES,
+        [("publish", "write", _ONE), ("publish", "write", ((2, False, 90),)), ("publish", "write", _ONE), _SOON, _SOON],
+    ),
+    # One that is refused: its file goes to the dead letters.
+    "large-refused": (
+        {**_IN_FILES, "protocol": 5},
+        [("refuse", 0, 0x87, None), ("publish", "write", ((2, False, 90), (1, False, 0))), _SOON, _SOON],
+    ),
+    # One whose file is damaged before it is sent.
+    "large-damaged": (
+        _IN_FILES,
+        [
+            ("broker", "away"),
+            ("publish", "write", ((2, False, 90), (1, False, 90))),
+            ("spoil", 0),
+            ("broker", "back"),
+            ("time", (4000, 0, 0, 0)),
+            ("publish", "write", _ONE),
+        ],
+    ),
+    # A cache without room for a third: the first makes room.
+    "large-evicted": (
+        {**_IN_FILES, "send_bytes": 800, "cache_bytes_max": 4096, "evicts": True, "window": 1, "window_qos2": 1},
+        [
+            ("broker", "away"),
+            ("publish", "write", ((1, False, 1500),)),
+            ("publish", "write", ((2, False, 1500),)),
+            ("publish", "write", ((1, False, 1500),)),
+            ("broker", "back"),
             ("time", (4000, 0, 0, 0)),
         ],
     ),

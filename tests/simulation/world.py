@@ -8,9 +8,11 @@ from persistmq_core.direct import Direct
 from persistmq_core.engine import Engine
 from persistmq_core.errors import CacheFull, StoreError
 from persistmq_core.lanes import Lanes
-from persistmq_core.limits import AHEAD_SEQ, READS_BEFORE_DAMAGED
-from persistmq_core.record import frame_bytes
+from persistmq_core.limits import AHEAD_SEQ, INLINE_BYTES_MAX, READS_BEFORE_DAMAGED, SEND_BYTES
+from persistmq_core.prepared import Prepared
+from persistmq_core.record import REFERENCE_BYTES, frame_bytes
 from persistmq_core.spill_store import SpillStore
+from persistmq_core.spool import IsLarge
 from tests.support.link import ModelTransport
 from tests.support.model_broker import ModelBroker
 from tests.support.rng import Rng
@@ -33,6 +35,8 @@ SETTINGS = {
     "segment_bytes_max": 1024,
     "checkpoint_delay_ms": 0,
     "read_bytes": 4096,
+    "send_bytes": SEND_BYTES,
+    "inline_bytes_max": INLINE_BYTES_MAX,
     "latency_ms_max": 0,
     "busy_percent": 0,
     "short_percent": 0,
@@ -164,6 +168,7 @@ class World:
         transport.short_percent = chosen["short_percent"]
         transport.bytes_per_tick = chosen["bytes_per_tick"]
         transport.on_wire = lambda packet: self.laws.on_wire(packet, chosen["protocol"] == 5, self.engine)
+        transport.on_begin = lambda part: self.laws.on_begin(self.engine)
         transport.tick(self.now_ms)
         self.transport = transport
         self.laws.restarted()
@@ -186,6 +191,8 @@ class World:
                 checkpoint_delay_ms=chosen["checkpoint_delay_ms"],
                 segment_bytes_max=chosen["segment_bytes_max"],
                 read_bytes=chosen["read_bytes"],
+                send_bytes=chosen["send_bytes"],
+                inline_bytes_max=chosen["inline_bytes_max"],
                 session_marker=7,
                 trust_lost_session=chosen["trust"],
                 cache_messages_max=chosen["cache_messages_max"],
@@ -235,6 +242,7 @@ class World:
         if self.transport is not None:
             self.transport.abandon(arriving)
         self.sure, self.uncounted = self.surviving()
+        self.laws.survived([self.messages[number].payload for number in self.sure])
         self.engine = None
         self.staged = []
         self.kept = {}
@@ -267,20 +275,43 @@ class World:
         return message
 
     def accept(self, message: Message, direct: "Direct | None" = None) -> int:
-        """Its number, 0 if the cache is full."""
+        """Its number, 0 if the cache is full, or a large payload could not be written."""
         stamp_ms = self.unix_ms() or self.now_ms
         spool = self.spool_for(message)
         fields = (message.topic, message.payload, message.qos, message.retain, stamp_ms, message.expires_s)
         for _ in range(2):
             try:
-                seq = spool.stage(*fields) if direct is None else direct.store(spool, *fields)
-                return message.goes_ahead * AHEAD_SEQ + seq
+                try:
+                    seq = spool.stage(*fields) if direct is None else direct.store(spool, *fields)
+                except IsLarge:
+                    seq = self.accept_large(spool, fields)
+                    if seq and direct is not None:
+                        self.write_now(spool)
+                return seq and message.goes_ahead * AHEAD_SEQ + seq
             except CacheFull as full:
                 if not self.settings["evicts"]:
                     break
                 if not self.engine.make_room(self.now_ms, full.count, full.wanted_bytes):
                     break
         return 0
+
+    def accept_large(self, spool: "object", fields: "tuple") -> int:
+        prepared = Prepared(spool, [fields[:4]], fields[5])
+        prepared.promise()
+        try:
+            prepared.write()
+        except StoreError:
+            prepared.give_up()
+            return 0
+        return prepared.stage(fields[4])
+
+    def write_now(self, spool: "object") -> None:
+        group = spool.take()
+        group.write()
+        spool.finish(group)
+        if group.error is not None:
+            spool.discard(group)
+            raise group.error
 
     def spool_for(self, message: Message) -> "object":
         lanes = self.engine.lanes
@@ -296,6 +327,7 @@ class World:
         try:
             if self.accept(message, self.direct):
                 self.sure.add(message.number)
+                self.laws.stored([message.payload])
             else:
                 self.messages.pop()
         except StoreError:
@@ -321,11 +353,14 @@ class World:
         spool.finish(group)
         if group.error is None:
             self.sure.update(numbers)
+            self.laws.stored([self.messages[number].payload for number in numbers])
         elif not isinstance(group.error, StoreError):
             raise LawBroken("errors: %r" % group.error)
         elif self.settings["keep_failed"]:
             group.error = None
             self.kept[spool] = group, numbers
+        else:
+            spool.discard(group)
 
     def lane_of(self, number: int) -> "object":
         """Where a message was staged."""
@@ -451,7 +486,9 @@ class World:
             if not spill.holds(seq):
                 self.promised.add(number)
             elif not self.laws.is_told(seq):
-                held_bytes += frame_bytes(message.topic.encode(), message.payload, message.expires_s)
+                is_large = len(message.payload) > self.settings["inline_bytes_max"]  # and in a file on storage
+                payload = bytes(REFERENCE_BYTES) if is_large else message.payload
+                held_bytes += frame_bytes(message.topic.encode(), payload, message.expires_s)
         self.laws.check_spill(held_bytes, self.settings["spill_bytes"])
 
     def check_spilled(self) -> None:

@@ -13,7 +13,6 @@ The death of the client is ``abandon()`` and a new ModelTransport on the same br
 
 from persistmq_core import packets
 from persistmq_core.contracts import CONNECTING, DOWN, UP, Transport
-from persistmq_core.errors import ProtocolError
 from persistmq_core.limits import CONNECT_TIMEOUT_MS, PACKET_ID_FOREIGN
 
 from . import mqtt_wire as wire
@@ -50,6 +49,8 @@ class ModelTransport(Transport):
         self.connect_timeout_ms = CONNECT_TIMEOUT_MS
         self.keep_alive_ms = 90000  # a link frozen so long is given up
         self.on_wire = None  # called with each packet of the core when its first byte is taken, before it goes
+        # A packet that comes in pieces begins so, with what there is of it; on_wire gets it when it is whole.
+        self.on_begin = None
         self.violations = []  # what the core did against PORTING.md, in words
         self.opens = 0
         self._broker = broker
@@ -85,14 +86,14 @@ class ModelTransport(Transport):
     def state(self) -> int:
         return self._state
 
-    def send(self, view: memoryview) -> int:
+    def send(self, view: memoryview, follows: int = 0) -> int:
         if self._state != UP or not len(view):
             return 0
         if bytes(view[: len(self._rest)]) != self._rest:
             self.violations.append("a send that does not begin with the rest of the one before")
         count = self._room(len(view))
         self._rest = bytes(view[count:]) if count else self._rest
-        self._show(view, count)
+        self._show(view, count, follows)
         self._up.put(self._now_ms, view[:count])
         return count
 
@@ -197,6 +198,7 @@ class ModelTransport(Transport):
         self._acks = []  # whole packets for receive()
         self._rest = b""  # of a view that was taken in part: what the next send begins with
         self._partial_bytes = 0  # of the last packet taken, still to come
+        self._pieces = None  # of a packet that comes in pieces, what was taken
         self._opened_ms = self._now_ms
 
     def _end(self, reason: str, arriving: "int | None", dropped: bool = False, refused: bool = False) -> None:
@@ -273,22 +275,43 @@ class ModelTransport(Transport):
             count = self._rng.between(1, wanted)
         return max(0, min(count, self.buffer_bytes_max - self._up.length))
 
-    def _show(self, view: memoryview, count: int) -> None:
+    def _show(self, view: memoryview, count: int, follows: int) -> None:
         """Give each packet that begins in ``view[:count]`` to ``on_wire``; find out where the wire stands now."""
         end = begun = self._partial_bytes  # so many at the front belong to a packet that was shown before
+        if end > len(view) and end != len(view) + follows:
+            self.violations.append("a piece that is not what follows in its packet")
+        self._collect(view[: min(count, end)])
         while end < len(view):
             start = end
-            try:
-                whole = packets.split(view, start)
-            except ProtocolError:
-                whole = None
-            if whole is None:
+            end = _end_of_packet(view, start)
+            if end < 0 or len(view) < end != len(view) + follows:
                 self.violations.append("a send that does not end with a whole packet")
                 end = len(view)
-            else:
-                end = whole[2]
             if start < count:
                 begun = end
-                if self.on_wire is not None:
+                if end > len(view):
+                    self._pieces = bytearray(view[start:count])
+                    if self.on_begin is not None:
+                        self.on_begin(bytes(view[start:]))
+                elif self.on_wire is not None:
                     self.on_wire(bytes(view[start:end]))
         self._partial_bytes = begun - count
+
+    def _collect(self, piece: memoryview) -> None:
+        if self._pieces is None:
+            return
+        self._pieces += piece
+        if len(piece) == self._partial_bytes:
+            packet, self._pieces = bytes(self._pieces), None
+            if self.on_wire is not None:
+                self.on_wire(packet)
+
+
+def _end_of_packet(view: memoryview, start: int) -> int:
+    """Where the packet ends, which may be behind ``view``; -1 if its length does not read."""
+    length = 0
+    for index in range(start + 1, min(start + 5, len(view))):
+        length |= (view[index] & 127) << 7 * (index - start - 1)
+        if view[index] < 128:
+            return index + 1 + length
+    return -1

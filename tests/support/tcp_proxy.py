@@ -26,12 +26,14 @@ class _Pair:
 class TcpProxy:
     """``with TcpProxy(port) as proxy`` listens on ``proxy.port``. All its attributes may be set at any time.
 
-    ``delay_s``: how long each byte takes. ``is_stalled``: nothing moves, nobody is told. ``refuses``: new connections
-    are reset. ``cut_after``: when so many more bytes have passed, all connections are reset; None: never.
+    ``delay_s``: how long each byte takes. ``bytes_per_s``: how many pass; None: all. ``is_stalled``: nothing moves,
+    nobody is told. ``refuses``: new connections are reset. ``cut_after``: when so many more bytes have passed, all
+    connections are reset; None: never.
     """
 
     def __init__(self, target_port: int) -> None:
         self.delay_s = 0.0
+        self.bytes_per_s: int | None = None
         self.is_stalled = False
         self.refuses = False
         self.cut_after: int | None = None
@@ -52,6 +54,7 @@ class TcpProxy:
 
     def heal(self) -> None:
         self.delay_s, self.is_stalled, self.refuses, self.cut_after = 0.0, False, False, None
+        self.bytes_per_s = None
 
     def __enter__(self) -> "TcpProxy":
         self._thread.start()
@@ -115,6 +118,8 @@ class TcpProxy:
         if not came:
             self._end(pair)
             return
+        if self.bytes_per_s is not None:
+            time.sleep(len(came) / self.bytes_per_s)
         pair.waiting[pair.other(sock)].append((time.monotonic() + self.delay_s, came))
 
     def _write(self) -> None:

@@ -2,7 +2,10 @@
 
 from persistmq_core.contracts import UP, Listener
 from persistmq_core.engine import Engine
+from persistmq_core.errors import StoreError
+from persistmq_core.prepared import Prepared
 from persistmq_core.spill_store import SpillStore
+from persistmq_core.spool import IsLarge
 
 from .link import ModelTransport
 from .model_broker import ModelBroker
@@ -101,7 +104,17 @@ class World:
 
     def publish(self, payload: "bytes | str" = b"p", qos: int = 1, topic: str = "t", retain: bool = False) -> int:
         """Publish one message; its number. Raises what ``publish()`` would."""
-        seq = self.engine.spool.stage(topic, payload, qos, retain, 0)
+        try:
+            seq = self.engine.spool.stage(topic, payload, qos, retain, 0)
+        except IsLarge:
+            prepared = Prepared(self.engine.spool, [(topic, payload, qos, retain)])
+            prepared.promise()
+            try:
+                prepared.write()
+            except StoreError:
+                prepared.give_up()
+                raise
+            seq = prepared.stage(0)
         self.store_staged()
         return seq
 
@@ -116,6 +129,7 @@ class World:
         group.write()
         self.engine.spool.finish(group)
         if group.error is not None:
+            self.engine.spool.discard(group)
             raise group.error
 
     # --- time ---

@@ -195,6 +195,10 @@ class WriteListStore(Store):
         """Cut the end off. Durable."""
         self._replace(name, self._files[name].content[:size])
 
+    def vanish(self, name: str) -> None:
+        """Take the file away. Durable."""
+        del self._files[name]
+
     # --- inside ---
 
     def _begin(self, call: str, name: str, argument: "object" = b"") -> "tuple[int, int] | None":

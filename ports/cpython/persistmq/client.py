@@ -6,6 +6,7 @@ import os
 import threading
 import zlib
 from collections.abc import Callable, Iterable
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -21,8 +22,10 @@ from persistmq_core.limits import (
     ACK_TIMEOUT_MS,
     BULK_BYTES_MAX,
     CONNECT_TIMEOUT_MS,
+    INLINE_BYTES_MAX,
     RECONNECT_DELAY_MS_MAX,
     RECONNECT_DELAY_MS_MIN,
+    REMAINING_LENGTH_MAX,
     SEGMENT_BYTES_MAX,
     SPILL_AFTER_MS,
     SPILL_BYTES,
@@ -30,6 +33,7 @@ from persistmq_core.limits import (
     WINDOW_DEFAULT,
     WINDOW_QOS2_DEFAULT,
 )
+from persistmq_core.spool import IsLarge
 
 from . import clock, process_events
 from .cache_types import OpenStore, known_type, open_store
@@ -95,8 +99,10 @@ class PersistClient:
         connect_timeout_ms: for TCP, TLS and CONNACK together.
         reconnect_delay_ms_min, reconnect_delay_ms_max: between attempts, with jitter.
         segment_bytes_max: size of one file of the journal.
-        cache_bytes_max: of the journal's files; None: no bound. Space comes back by whole files, a quarter of it each
-            at most.
+        inline_bytes_max: a longer payload is stored in a file of its own, and sent from there in pieces, so that it is
+            never in memory as a whole. None: none is, but for those that are given as files.
+        cache_bytes_max: of the journal's files and large payloads; None: no bound. Space comes back by whole files, a
+            quarter of it each at most, and by payloads.
         cache_messages_max: that are not settled; None: no bound.
         free_bytes_min: of the file system, left to others, and to what the broker refuses.
         on_full: what ``publish()`` does when one of these three is reached. "reject": it raises CacheFull. "block": it
@@ -165,6 +171,7 @@ class PersistClient:
         reconnect_delay_ms_min: int = RECONNECT_DELAY_MS_MIN,
         reconnect_delay_ms_max: int = RECONNECT_DELAY_MS_MAX,
         segment_bytes_max: int = SEGMENT_BYTES_MAX,
+        inline_bytes_max: int | None = INLINE_BYTES_MAX,
         cache_bytes_max: int | None = None,
         cache_messages_max: int | None = None,
         free_bytes_min: int = 0,
@@ -226,6 +233,7 @@ class PersistClient:
             "reconnect_delay_ms_min": reconnect_delay_ms_min,
             "reconnect_delay_ms_max": reconnect_delay_ms_max,
             "segment_bytes_max": segment_bytes_max,
+            "inline_bytes_max": REMAINING_LENGTH_MAX if inline_bytes_max is None else inline_bytes_max,
             "session_marker": zlib.crc32(client_id.encode()),
             "trust_lost_session": on_session_lost == "trust",
             "cache_bytes_max": bound("cache_bytes_max", cache_bytes_max),
@@ -327,6 +335,7 @@ class PersistClient:
     ) -> PublishInfo:
         """Accept one message. With durability "sync" it is on storage when this returns.
 
+        ``payload``: also an open binary file, from where it stands to its end; it is copied into the cache.
         ``expires_after``: seconds, instead of the client's; ``math.inf``: never. ``priority``: it goes ahead of all
         that has none; needs ``drain=``.
         Raises ValueError or TypeError (topic, payload, qos: nothing was written), StoreError (the disk: not accepted,
@@ -402,6 +411,9 @@ class PersistClient:
         expires_s = self._expires_s if expires_after is None else expiry_seconds(expires_after)
         try:
             seq = await self._loops.stage(topic, payload, qos, retain, expires_s, priority)
+        except IsLarge:
+            publish = partial(self.publish, expires_after=expires_after, priority=priority)
+            return await asyncio.to_thread(publish, topic, payload, qos, retain)
         except CacheFull as full:
             # Seldom, so a thread may wait for room.
             seq = await asyncio.to_thread(

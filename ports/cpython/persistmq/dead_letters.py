@@ -1,6 +1,7 @@
 """What the broker would not take, for the application: to look at, to send again, to hand on, to remove."""
 
 import base64
+import io
 import json
 import logging
 import os
@@ -9,7 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, BinaryIO, cast
 
 from persistmq_core import parked
 from persistmq_core.contracts import Store
@@ -19,6 +21,7 @@ from persistmq_core.reasons import reason_words
 from persistmq_core.segment import quarantine
 
 from .info import PublishInfo
+from .stored_payload import StoredPayload
 
 logger = logging.getLogger("persistmq")
 
@@ -30,7 +33,7 @@ class DeadLetter:
     seq: int
     """Its number, as its PublishInfo had it."""
     topic: str
-    payload: bytes = field(repr=False)
+    payload_bytes: int
     qos: int
     retain: bool
     accepted: float | None
@@ -40,8 +43,21 @@ class DeadLetter:
     again, 2 too large for the broker, 3 or 4 a QoS or a retained message that the broker does not take."""
     name: str = field(repr=False)
     """Of its file in the cache."""
+    payload_name: str = field(repr=False)
+    """The same, of a large payload, which has a file of its own; else ""."""
+    content: Callable[[], io.RawIOBase | io.BytesIO] = field(repr=False)
     goes_ahead: bool = field(repr=False, default=False)
     """It was in the lane that goes ahead."""
+
+    @property
+    def payload(self) -> bytes:
+        """All of it, in memory. Raises OSError if it has a file of its own, and that does not read."""
+        with self.open() as file:
+            return file.read()
+
+    def open(self) -> BinaryIO:
+        """The payload as a file to read from."""
+        return cast(BinaryIO, self.content())
 
     @property
     def reason(self) -> str:
@@ -49,7 +65,7 @@ class DeadLetter:
         return reason_words(self.reason_code)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: the payload as text if it is UTF-8, else as base64."""
+        """For JSON: the payload as text if it is UTF-8, else as base64; of a large one where its bytes are."""
         found: dict[str, Any] = {
             "seq": self.seq,
             "topic": self.topic,
@@ -59,10 +75,13 @@ class DeadLetter:
             "reason_code": self.reason_code,
             "reason": self.reason,
         }
+        if self.payload_name:
+            return found | {"payload_bytes": self.payload_bytes, "payload_file": self.payload_name}
+        payload = self.payload
         try:
-            found["payload"] = self.payload.decode()
+            found["payload"] = payload.decode()
         except UnicodeDecodeError:
-            found["payload_base64"] = base64.b64encode(self.payload).decode()
+            found["payload_base64"] = base64.b64encode(payload).decode()
         return found
 
 
@@ -111,11 +130,12 @@ class DeadLetters:
             store = self._store_of(letter)
             self._taken.add(key)
         try:
-            info = self._publish(letter.topic, letter.payload, letter.qos, letter.retain, priority=letter.goes_ahead)
+            payload = letter.open() if letter.payload_name else letter.payload
+            info = self._publish(letter.topic, payload, letter.qos, letter.retain, priority=letter.goes_ahead)
             if not info.wait_for_stored():
                 raise ClientStopped("this client was stopped before the dead letter was stored as a message")
             with suppress(FileNotFoundError):  # removed meanwhile, beyond letters_max: it is on its way all the same
-                store.remove(letter.name)
+                parked.remove(store, letter.name)
         finally:
             with self._guard:
                 self._taken.discard(key)
@@ -123,12 +143,12 @@ class DeadLetters:
 
     def remove(self, letter: DeadLetter) -> None:
         """Give it up. Raises KeyError if it is gone, OSError."""
-        self._store_of(letter).remove(letter.name)
+        parked.remove(self._store_of(letter), letter.name)
 
     def export(self, path: str | os.PathLike[str]) -> int:
         """Write them all to a new file, one JSON object a line (see ``DeadLetter.as_dict``); how many these were.
 
-        They stay in the cache. Raises FileExistsError if the file is there, OSError.
+        They stay in the cache, and large payloads only there. Raises FileExistsError if the file is there, OSError.
         """
         count = 0
         with open(path, "x", encoding="utf-8") as file:
@@ -172,14 +192,21 @@ class DeadLetters:
                 return None
         except FileNotFoundError:
             return None  # requeued or removed meanwhile
+        payload_name = parked.payload_name(letter.name) if record.is_apart else ""
+        content: Callable[[], io.RawIOBase | io.BytesIO] = partial(io.BytesIO, bytes(record.payload))
+        if payload_name:
+            size, crc = record.apart_bytes, record.apart_crc
+            content = partial(StoredPayload, store, payload_name, size, crc, letter.cache_id)
         return DeadLetter(
             letter.seq + (AHEAD_SEQ if goes_ahead else 0),
             bytes(record.topic).decode(),
-            bytes(record.payload),
+            record.apart_bytes if payload_name else len(record.payload),
             record.qos,
             record.retain,
             record.accepted_ms / 1000 if record.accepted_ms >= CLOCK_VALID_MS else None,
             letter.reason_code,
             letter.name,
+            payload_name,
+            content,
             goes_ahead,
         )

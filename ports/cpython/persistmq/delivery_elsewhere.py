@@ -60,6 +60,7 @@ class DeliveryElsewhere:
         self.is_left_behind = False  # at the end of this process the worker is not stopped
         self._store = store
         self._engine = engine
+        engine.journal.payload_seqs = None  # the worker's: it removes these files
         self._commits = commits
         self._outcomes = outcomes
         cache_id = engine.lanes[0].delivery.checkpoint.cache_id

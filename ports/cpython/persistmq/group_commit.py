@@ -16,7 +16,8 @@ from collections.abc import Callable
 from persistmq_core.errors import ClientStopped, StoreError
 from persistmq_core.journal import Journal
 from persistmq_core.limits import BATCH_BYTES_MAX
-from persistmq_core.spool import Group, Spool
+from persistmq_core.prepared import Prepared
+from persistmq_core.spool import Group, IsLarge, Spool
 
 from .clock import now_ms, unix_ms
 
@@ -62,24 +63,33 @@ class GroupCommit:
     ) -> int:
         """Number and frame one message. Raises ValueError, TypeError, ClientStopped; StoreError if RAM is full.
 
+        A large payload is on storage when this returns, and what that raises is raised here.
         ``priority``: see LaneCommits; here there is one lane.
         """
         if priority:
             raise ValueError(NO_PRIORITY)
         accepted_ms = unix_ms() or now_ms()
-        with self._lock:
-            if self._ended or self.is_full():
-                self._make_room()
-            return self._spool.stage(topic, payload, qos, retain, accepted_ms, expires_s)
+        try:
+            with self._lock:
+                if self._ended or self.is_full():
+                    self._make_room()
+                return self._spool.stage(topic, payload, qos, retain, accepted_ms, expires_s)
+        except IsLarge:
+            pass  # and what that holds of the payload is let go
+        return self._stage_large([(topic, payload, qos, retain)], expires_s)
 
     def stage_now(
         self, topic: str, payload: object, qos: int, retain: bool, expires_s: int = 0, priority: bool = False
     ) -> int | None:
-        """``stage`` that does not wait for the disk: None if RAM is full."""
+        """``stage`` that does not wait for the disk: None if RAM is full. Raises IsLarge, too."""
+        accepted_ms = unix_ms() or now_ms()
         with self._lock:
-            if self.is_full() and not self._ended:
+            self._check_open()
+            if priority:
+                raise ValueError(NO_PRIORITY)
+            if self.is_full():
                 return None
-            return self.stage(topic, payload, qos, retain, expires_s, priority)
+            return self._spool.stage(topic, payload, qos, retain, accepted_ms, expires_s)
 
     def is_full(self) -> bool:
         """As much is staged as may be, until a group is written."""
@@ -92,9 +102,31 @@ class GroupCommit:
         if priority:
             raise ValueError(NO_PRIORITY)
         accepted_ms = unix_ms() or now_ms()
+        try:
+            with self._lock:
+                self._make_room()
+                return self._spool.stage_all(messages, accepted_ms, expires_s)
+        except IsLarge:
+            pass
+        return self._stage_large(messages, expires_s)
+
+    def _stage_large(self, messages: list[tuple[str, object, int, bool]], expires_s: int) -> int:
+        """The large payloads among them are written without the lock: others publish meanwhile."""
         with self._lock:
             self._make_room()
-            return self._spool.stage_all(messages, accepted_ms, expires_s)
+            prepared = Prepared(self._spool, messages, expires_s)
+            prepared.promise()
+        try:
+            prepared.write()
+            accepted_ms = unix_ms() or now_ms()
+            with self._lock:
+                self._make_room()
+                return prepared.stage(accepted_ms)
+        except BaseException:
+            with self._lock:
+                prepared.give_up()
+                self._check_open()  # an error of a store that was closed under it means that
+            raise
 
     def is_stored(self, seq: int) -> bool:
         """``seq`` survives a power cut."""
@@ -194,9 +226,12 @@ class GroupCommit:
 
     # --- with the lock held, once ---
 
-    def _make_room(self) -> None:
+    def _check_open(self) -> None:
         if self._ended:
             raise ClientStopped("this client was stopped; make a new one on the same cache to go on")
+
+    def _make_room(self) -> None:
+        self._check_open()
         # RAM is not storage: a full batch waits for the disk like any other caller.
         while self._keep_failed and self.is_full():
             if self._is_others_turn():
@@ -296,5 +331,6 @@ class GroupCommit:
         if self._keep_failed:
             group.error, self._kept = None, group
         else:
+            self._spool.discard(group)
             for seq in range(group.first_seq, group.end_seq):
                 self._errors[seq] = error

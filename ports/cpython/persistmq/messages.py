@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 from persistmq_core.limits import EXPIRES_S_MAX
 
-Payload = str | bytes | bytearray | memoryview | int | float | None
+Payload = str | bytes | bytearray | memoryview | int | float | BinaryIO | None
 Message = tuple[str, Payload] | tuple[str, Payload, int] | tuple[str, Payload, int, bool] | Mapping[str, Any]
 
 

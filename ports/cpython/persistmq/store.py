@@ -13,7 +13,7 @@ from persistmq_core.contracts import Store
 from . import directory
 from .directory import FILE_MODE, FOLDER_MODE, sync_folder
 
-_FOLDERS = ("journal", "dead", "quarantine")
+_FOLDERS = ("journal", "payloads", "dead", "quarantine")
 _CHECKPOINTS = ("checkpoint.0", "checkpoint.1")
 # O_NONBLOCK: a FIFO under one of our names gives an error and does not hang; regular files do not know it.
 # O_NOFOLLOW: a link under one of our names does not lead a write out of the cache.
@@ -28,7 +28,8 @@ class FileStore(Store):
     Whatever stands where a file or folder of the cache belongs and is none is moved to ``quarantine/``, not removed.
     Raises NotADirectoryError if ``path`` is a file, PermissionError if it cannot be written to, else OSError.
 
-    One thread may append and sync while others do everything else: the two have a file descriptor each.
+    One thread may append to the journal and sync it while others do everything else: the two have a file descriptor
+    each. Payloads may be appended to by any number of threads, one for each.
     """
 
     cache_type = "flat"
@@ -73,13 +74,18 @@ class FileStore(Store):
             return count
 
     def append(self, name: str, view: "bytes | bytearray | memoryview") -> None:
+        if name.startswith("payloads/"):  # in large pieces, and by several threads: no descriptor is kept
+            fd = self._open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            try:
+                _write_all(fd, view)
+            finally:
+                os.close(fd)
+            return
         if name != self._append_name or self._append_name_is_gone:
             self._forget_append()
             self._append_fd = self._open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             self._append_name = name
-        rest = memoryview(view)
-        while rest:
-            rest = rest[os.write(self._append_fd, rest) :]
+        _write_all(self._append_fd, view)
 
     def sync(self, name: str) -> None:
         if name != self._append_name:
@@ -203,13 +209,19 @@ class FileStore(Store):
             directory.make_folder(self.path, name)
         for name in _CHECKPOINTS:
             directory.clear_for_file(self.path, name)
-        for folder in ("journal", "dead"):
+        for folder in ("journal", "payloads", "dead"):
             # A folder named like the next segment would make each append fail, for ever.
             with os.scandir(self._full(folder)) as entries:
                 odd = [entry.name for entry in entries if not entry.is_file(follow_symlinks=False)]
             for name in odd:
                 directory.clear_for_file(self.path, folder + "/" + name)
         sync_folder(self.path)
+
+
+def _write_all(fd: int, view: "bytes | bytearray | memoryview") -> None:
+    rest = memoryview(view)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
 
 
 def _overwrite(fd: int, view: "bytes | bytearray | memoryview") -> None:

@@ -72,11 +72,14 @@ def _packet_id(body: bytes) -> int:
     return identifier
 
 
-def rest_of_packet(view: memoryview, start: int, end: int) -> int:
-    """Of the packet that ``end`` cuts, the bytes behind it; 0 if it cuts none. A packet begins at ``start``."""
+def rest_of_packet(view: memoryview, start: int, end: int, follows: int = 0) -> int:
+    """Of the packet that ``end`` cuts, the bytes behind it; 0 if it cuts none. A packet begins at ``start``.
+
+    ``follows``: so many bytes of the last one are not in ``view``.
+    """
     if end == len(view):
-        return 0
+        return follows
     while start < end:
         whole = split(view, start)
-        start = len(view) if whole is None else whole[2]
+        start = len(view) + follows if whole is None else whole[2]
     return start - end

@@ -22,6 +22,8 @@ from persistmq_core.engine import Engine
 from persistmq_core.errors import StoreError, is_unreadable
 from persistmq_core.journal import MESSAGE, NOTHING, JournalReader
 from persistmq_core.limits import READS_BEFORE_DAMAGED
+from persistmq_core.prepared import accept
+from persistmq_core.spool import IsLarge, Spool
 
 from . import clock, directory, older_caches
 from .delivery_elsewhere import DeliveryElsewhere
@@ -300,7 +302,7 @@ class TakeOver:
         mark.write()
         room, spool.room = spool.room, None  # they are on this disk already, and none is to be given up for another
         try:
-            spool.stage_all([message for _, message in batch], clock.unix_ms() or clock.now_ms())
+            _stage(spool, [message for _, message in batch])
             group = spool.take()
             assert group is not None
             group.write()
@@ -308,6 +310,7 @@ class TakeOver:
         finally:
             spool.room = room
         if group.error is not None:
+            spool.discard(group)
             raise group.error
         mark.settle_batch(mark.keys)
         self._count += len(batch)
@@ -362,3 +365,15 @@ class TakeOver:
 
     def _full(self, name: str) -> str:
         return self._path + "/" + name
+
+
+def _stage(spool: Spool, messages: list[Message]) -> None:
+    """Raises StoreError."""
+    try:
+        spool.stage_all(messages, _now_ms())
+    except IsLarge:
+        accept(spool, messages, 0, _now_ms, lambda full: None)
+
+
+def _now_ms() -> int:
+    return clock.unix_ms() or clock.now_ms()

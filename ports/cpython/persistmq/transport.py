@@ -98,7 +98,7 @@ class PahoTransport(Transport):
             self._guarded(self._pump)
         return self._state
 
-    def send(self, view: bytearray | memoryview) -> int:
+    def send(self, view: bytearray | memoryview, follows: int = 0) -> int:
         if self._state != UP:
             return 0
         view = memoryview(view)  # whose parts are no copies
@@ -115,7 +115,7 @@ class PahoTransport(Transport):
                 count = self.client.send_some(view[taken:end])
                 if count == 0:
                     break
-                self._core_rest = rest_of_packet(view, taken + self._core_rest, taken + count)
+                self._core_rest = rest_of_packet(view, taken + self._core_rest, taken + count, follows)
                 taken += count
         except OSError as error:
             self._guarded(partial(self._lost_while_writing, error))
@@ -156,7 +156,7 @@ class PahoTransport(Transport):
     def _due_ms(self) -> int:
         if self._state == CONNECTING:
             return max(0, math.ceil((self._deadline_s - time.monotonic()) * 1000))
-        return self.client.keepalive_due_ms() if self._state == UP else _FOREVER_MS
+        return self.client.keepalive_due_ms() if self._state == UP and not self._core_rest else _FOREVER_MS
 
     def _guarded(self, work: Callable[[], None]) -> None:
         """Nothing that paho does with bytes from outside may end the engine's thread."""
@@ -185,7 +185,9 @@ class PahoTransport(Transport):
 
     def _pump(self) -> None:
         self._read()
-        if self._state == UP and not self.client.is_alive():
+        # Inside a packet there is no place for PINGREQ. That the broker takes bytes shows it is there; when it takes
+        # none any more, the engine ends the connection.
+        if self._state == UP and not self._core_rest and not self.client.is_alive():
             self._end("%s did not answer PINGREQ" % self._address)
         if self._state == DOWN:
             return

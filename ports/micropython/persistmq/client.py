@@ -15,10 +15,12 @@ from persistmq_core.limits import (
     AHEAD_SEQ,
     RECONNECT_DELAY_MS_MAX,
     RECONNECT_DELAY_MS_MIN,
+    REMAINING_LENGTH_MAX,
     SPILL_AFTER_MS,
     STORE_RETRY_MS,
     const,
 )
+from persistmq_core.spool import IsLarge
 
 from .clock import Clock
 from .info import PublishInfo, expiry_seconds
@@ -46,6 +48,8 @@ class PersistClient(Outcomes):
     Parameters as in the CPython port, with a board's defaults: ``window`` is 8 for both QoS, so that the checkpoint
     stays below 128 bytes. ``staged_bytes_max``: from here on ``publish`` with durability "async" writes itself.
     ``spill_bytes``: with durability "spill", of messages in RAM; a deep sleep or reset without ``stop()`` takes them.
+    ``inline_bytes_max``: a longer payload has a file of its own, from which it is sent in pieces. None: only what is
+    given as a file has one.
     ``send_bytes``: one send, and with one message more the RAM for it; 4096 is a little faster, 512 a third slower.
     ``mqtt_client`` is umqtt.simple's client, for ``set_last_will``.
     ``before_connect``: a function that is asked before each attempt; while it is not true none is made (``Wlan``).
@@ -68,6 +72,7 @@ class PersistClient(Outcomes):
         reconnect_delay_ms_min: int = RECONNECT_DELAY_MS_MIN,
         reconnect_delay_ms_max: int = RECONNECT_DELAY_MS_MAX,
         segment_bytes_max: int = 16384,
+        inline_bytes_max: "int | None" = 4096,
         read_bytes: int = 512,
         send_bytes: int = 2048,
         staged_bytes_max: int = 1024,
@@ -133,6 +138,7 @@ class PersistClient(Outcomes):
             reconnect_delay_ms_min=reconnect_delay_ms_min,
             reconnect_delay_ms_max=reconnect_delay_ms_max,
             segment_bytes_max=segment_bytes_max,
+            inline_bytes_max=REMAINING_LENGTH_MAX if inline_bytes_max is None else inline_bytes_max,
             read_bytes=read_bytes,
             send_bytes=send_bytes,
             session_marker=crc32(client_id.encode()),
@@ -197,6 +203,7 @@ class PersistClient(Outcomes):
     ) -> PublishInfo:
         """Accept one message. With durability "sync" it is on storage when this returns.
 
+        ``payload``: also an open binary file, from where it stands to its end: so it may be larger than the RAM.
         ``expires_after``: seconds, instead of the client's. ``priority``: ahead of all that has none; needs ``drain=``.
         Raises ValueError or TypeError (topic, payload, qos), StoreError (CacheFull at a bound) or MemoryError: it was
         not accepted, and what was stored before is whole. ClientStopped.
@@ -210,6 +217,10 @@ class PersistClient(Outcomes):
         except CacheFull as full:
             self._await_room(full)
             seq = self._accept(spool, topic, payload, qos, retain, expires_s)
+        except IsLarge:
+            seq = self._stage_large(spool, [(topic, payload, qos, retain)], expires_s)
+            if self._sync:
+                self._write(spool, self._take(spool))
         info.seq = self._number(spool, seq)
         return info
 
@@ -240,6 +251,8 @@ class PersistClient(Outcomes):
             except CacheFull as full:
                 self._await_room(full)
                 seq = spool.stage_all(batch, self._clock.stamp_ms(), expires_s)
+            except IsLarge:
+                seq = self._stage_large(spool, batch, expires_s)
             infos.first_seq = self._number(spool, seq)
             if self._sync:
                 self._write(spool, self._take(spool))
@@ -277,6 +290,12 @@ class PersistClient(Outcomes):
         if not stored:
             delay_ms = min(delay_ms, STORE_RETRY_MS)
         return min(delay_ms, self._transport.due_ms())
+
+    def _stage_large(self, spool: object, messages: "list[tuple]", expires_s: int) -> int:
+        """Some have a payload that goes to a file of its own, which is on storage when this returns."""
+        from persistmq_core.prepared import accept  # noqa: PLC0415 - only here: few boards have such
+
+        return accept(spool, messages, expires_s, self._clock.stamp_ms, self._await_room)
 
     def _await_room(self, full: CacheFull) -> None:
         """Make room in the cache or wait for it, if that is wanted. Raises ``full`` if there is none."""
@@ -444,6 +463,8 @@ class PersistClient(Outcomes):
         group.write()
         spool.finish(group)
         if group.error is not None:
+            if self._sync:
+                spool.discard(group)
             raise group.error
 
     def _commit(self) -> bool:

@@ -12,6 +12,7 @@ from persistmq_core.limits import const
 _FOLDERS = ("journal", "dead", "quarantine")
 _FILE = const(0x8000)  # of os.ilistdir and os.stat
 _FOLDER = const(0x4000)
+_PAYLOADS = "payloads/"
 _ENOENT = const(2)
 _ENOMEM = const(12)
 _ENOTDIR = const(20)
@@ -77,6 +78,8 @@ class FileStore(Store):
         if name != self._append_name:
             self._forget(name)
             self._close_append()
+            if name.startswith(_PAYLOADS):
+                _make_folders(self._full(_PAYLOADS[:-1]))  # not before it is needed: a folder costs two blocks
             self._append_file = self._open(name, "a+b")
             self._append_bytes = self._append_file.seek(0, 2)
             self._append_name = name

@@ -68,7 +68,7 @@ class UmqttTransport(Transport):
                 self._keep_alive()
         return self._state
 
-    def send(self, view: "bytearray | memoryview") -> int:
+    def send(self, view: "bytearray | memoryview", follows: int = 0) -> int:
         if self._state != UP:
             return 0
         try:
@@ -79,7 +79,7 @@ class UmqttTransport(Transport):
                 self._lost(failure)
                 return 0
             count = 0
-        self._is_mid_packet = count < len(view)
+        self._is_mid_packet = count < len(view) or follows > 0
         if count:
             self._sent_at = self._clock.now_ms()
         return count
@@ -100,7 +100,7 @@ class UmqttTransport(Transport):
         if self._state == CONNECTING:
             return _ASK_AGAIN_MS
         keepalive_ms = self.connection.keepalive * 1000
-        if self._state != UP or not keepalive_ms:
+        if self._state != UP or not keepalive_ms or self._is_mid_packet:
             return _IDLE_MS
         if self._ping_at >= 0:
             due = self._ping_at + keepalive_ms // 2

@@ -17,7 +17,7 @@ from persistmq_core import checkpoint as checkpoints
 from persistmq_core.contracts import Store
 from persistmq_core.errors import is_unreadable
 from persistmq_core.journal import GAP, MESSAGE, Journal, JournalReader
-from persistmq_core.limits import READ_BYTES, SEGMENT_BYTES_MAX
+from persistmq_core.limits import READ_BYTES, REMAINING_LENGTH_MAX, SEGMENT_BYTES_MAX
 from persistmq_core.recovery import recover
 from persistmq_core.spool import Spool
 
@@ -58,7 +58,7 @@ class LedgerJournal:
         self._journal.resume(
             found.end_seq, found.skipped, found.active_name, found.active_first, found.active_bytes, found.held_bytes
         )
-        self._spool = Spool(self._journal, cache_id)
+        self._spool = Spool(self._journal, cache_id, inline_bytes_max=REMAINING_LENGTH_MAX)
         self._reader = JournalReader(store, cache_id, READ_BYTES)
         self._read(found.checkpoint.cursor)
         self._rewrite_bytes = self._allowed_bytes()
