@@ -21,7 +21,6 @@ from .limits import (
 )
 from .packets import publish
 from .record import Record
-from .spill_store import STORED
 from .spool import check_topic
 from .window import (
     ABANDON,
@@ -158,6 +157,7 @@ class BulkDelivery(Delivery):
         self.client_id = (self._wanted.client_id or self._form.client_id).decode()
         # Numbers before it go singly: they did before this start, or were in a bundle that was taken apart.
         self._singly_end = self._sent_end
+        self._bundle_bytes = 0  # of the last one
         self._is_new = False  # the ranges are not on storage as they are now
         self._is_apart = False  # one was taken apart since the last save
 
@@ -263,20 +263,24 @@ class BulkDelivery(Delivery):
         unreleased_max = min(self.limit_qos2, in_flight_max)
         room = min(in_flight_max - window.in_flight(), unreleased_max - window.unreleased())
         if seq in self._ranges:
-            if room <= 0 or self._expired:
+            if room <= 0 or self._expired or self._is_full(out, 0):
                 return WAITS
             return self._send_again(seq, out, transport, now_ms, clock)
         if room <= 0 or self._expired or seq < self._singly_end or seq < self._dup_end or not self._is_due(seq):
             return SINGLY
         room = min(room, BUNDLES_MAX - len(self._ranges))
-        if room <= 0 or not self._has_room(seq):
+        if room <= 0 or not self._has_room(seq) or self._is_full(out, 0):
             return WAITS
         mqtt5 = transport.protocol == 5
         new: list[_Packet] = []
         new_bytes = 0
         at = seq
-        while len(new) < room and new_bytes < self._send_bytes and self._is_due(at) and self._has_room(at):
-            packet = self._collect(at, seq, transport, now_ms, clock)
+        while len(new) < room and self._is_due(at) and self._has_room(at) and not self._is_full(out, new_bytes):
+            try:
+                packet = self._collect(at, seq, transport, now_ms, clock)
+            except MemoryError:  # a board's heap has holes
+                self.reader.rewind()
+                break
             if packet is None:
                 break
             self._identify(packet, mqtt5)
@@ -333,7 +337,7 @@ class BulkDelivery(Delivery):
         """So many messages wait that the next ones go as a bundle."""
         if not self._msg_count or self._journal.end_seq - seq < self._msg_count:
             return False
-        if self.spill_store is not None and self.spill_store.state != STORED:
+        if self.spill_store is not None and not self.spill_store.is_over():
             return False  # the link is healthy, and the checkpoint is not on storage
         if not self._ranges:
             self._form = self._wanted
@@ -341,6 +345,10 @@ class BulkDelivery(Delivery):
 
     def _has_room(self, seq: int) -> bool:
         return seq + self._count() <= self.window.cursor + self.window.span
+
+    def _is_full(self, out: bytearray, more_bytes: int) -> bool:
+        """What the transport takes next has no room for a bundle like the last one: it would need RAM in one piece."""
+        return bool(out or more_bytes) and len(out) + more_bytes + self._bundle_bytes > self._send_bytes
 
     def _begin(self, first: int, counts: bool) -> int:
         """Of the form; returns the number before the first one that was sent. ``counts``: see Identity.tell."""
@@ -394,6 +402,7 @@ class BulkDelivery(Delivery):
                 packet.topic = form.bundle_topic()
                 packet.payload = form.payload()
                 packet.retain = False
+                self._bundle_bytes = len(packet.payload)
         return packet
 
     def _look(self, seq: int) -> "Record | None":
@@ -453,6 +462,7 @@ class BulkDelivery(Delivery):
             self.refuse(first, QOS_NOT_SUPPORTED if packet.qos > transport.qos_max else PACKET_TOO_LARGE)
             return WAITS
         packet.left_s = form.left_s
+        self._bundle_bytes = len(packet.payload)
         self._identify(packet, transport.protocol == 5)
         self._spend(first, end, len(packet.payload), now_ms)
         self._put(out, packet, dup, transport.protocol == 5)

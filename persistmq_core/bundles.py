@@ -38,6 +38,7 @@ class SimpleForm:
         self.topic = topic  # of the settings
         self.client_id = client_id
         self._levels = topic.count(b"/") + 1
+        self._entries = bytearray()  # filled again and again: it keeps its room
         self.begin(0, [])
 
     def begin(self, epoch: int, never: "list[int]") -> None:
@@ -46,7 +47,7 @@ class SimpleForm:
         self.qos = 0  # of all its messages: with a higher one, others of their own QoS might overtake them
         self.left_s = 0  # until the last of its messages expires; 0: one never does
         self._prefix = b""
-        self._entries = bytearray()
+        self._entries[:] = b""
 
     def add(self, record: Record, left_s: int, prev: int, bytes_max: int) -> bool:
         """Put a message in. False if it does not go with those that are in, has no room, or has to go alone.

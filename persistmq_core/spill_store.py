@@ -130,6 +130,10 @@ class SpillStore(Store):
         """Two checkpoints were kept: what is in RAM may be sent."""
         self.is_entering = False
 
+    def is_over(self) -> bool:
+        """Records and checkpoints go to storage, all of them."""
+        return self.state == STORED
+
     def holds(self, seq: int) -> bool:
         """The record is only in RAM: a power cut would take it. For any thread."""
         return self.state != STORED and 0 < self.first_seq <= seq

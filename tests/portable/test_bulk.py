@@ -235,6 +235,47 @@ class WhichTest(BulkCase):
         world.run(500)
         self.assertEqual(world.sizes(), [1] * 21)
 
+    def test_what_is_sent_at_once_has_no_second_one_that_has_no_room(self):
+        world = Bulky(send_bytes=400)
+        sends = []
+        send = world.link.send
+        world.link.send = lambda view, follows=0: sends.append(len(view)) or send(view, follows)
+        world.send(40, size=30)
+        world.send(3, qos=1)
+        world.send(10, size=30)
+        world.online().run(3000)
+        self.check(world)
+        self.assertEqual(sorted(world.numbers()), list(range(1, 54)))
+        self.assertTrue(200 < max(sends) <= 400, max(sends))
+        world.send(40, size=30)
+        world.broker.stay_silent(packets.PUBREC)
+        world.run(100)
+        world.broker.heal()
+        world.link.cut()
+        sends.clear()
+        world.run(5000)
+        self.check(world)
+        self.assertTrue(200 < max(sends) <= 400, max(sends))
+
+    def test_where_memory_is_short_messages_go_singly(self):
+        world = Bulky()
+        form = world.engine.delivery._form
+        payload = form.payload
+        calls = []
+
+        def without_memory():
+            calls.append(1)
+            if len(calls) in (1, 3):
+                raise MemoryError
+            return payload()
+
+        form.payload = without_memory
+        world.send(20)
+        world.online().run(3000)
+        self.assertEqual(world.sizes(), [1, 5, 5, 5, 1, 1, 1, 1])
+        self.assertEqual(world.engine.connections, 1)
+        self.check(world)
+
     def test_by_itself_a_delivery_makes_none(self):
         world = World()
         world.engine.delivery.makes_bundles = True
