@@ -235,7 +235,7 @@ SCENARIOS = {
     ),
     # One that is refused: its file goes to the dead letters.
     "large-refused": (
-        {**_IN_FILES, "protocol": 5},
+        dict(_IN_FILES, protocol=5),
         [("refuse", 0, 0x87, None), ("publish", "write", ((2, False, 90), (1, False, 0))), _SOON, _SOON],
     ),
     # One whose file is damaged before it is sent.
@@ -252,7 +252,7 @@ SCENARIOS = {
     ),
     # A cache without room for a third: the first makes room.
     "large-evicted": (
-        {**_IN_FILES, "send_bytes": 800, "cache_bytes_max": 4096, "evicts": True, "window": 1, "window_qos2": 1},
+        dict(_IN_FILES, send_bytes=800, cache_bytes_max=4096, evicts=True, window=1, window_qos2=1),
         [
             ("broker", "away"),
             ("publish", "write", ((1, False, 1500),)),
