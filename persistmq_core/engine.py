@@ -205,7 +205,7 @@ class Engine:
         self._wiping = False  # this connection is only there to make the broker forget an old session
         self._wiped = False
         # Filled again and again: it keeps its room. On a board there may be none in one piece later.
-        self._buffer = bytearray(min(send_bytes, _BUFFER_BYTES) if bulk is None else send_bytes)
+        self._buffer = bytearray(send_bytes if bulk else min(send_bytes, _BUFFER_BYTES))
         self._nothing = bytearray()
         self._out: bytearray | memoryview = self._nothing  # what is being sent: the buffer, a piece, or nothing
         self._out_at = 0  # how much of it the transport has taken

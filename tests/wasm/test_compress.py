@@ -18,4 +18,5 @@ def test_what_the_firmware_compressed_is_read_by_zlib() -> None:
 
 def test_a_firmware_that_only_reads_it_says_so() -> None:
     ran = on_unix(SCRIPT)
-    assert ran.stdout == "bulk_compress=True: this firmware cannot compress, its module deflate only reads\n", ran.stderr
+    words = "bulk_compress=True: this firmware cannot compress, its module deflate only reads\n"
+    assert ran.stdout == words, ran.stderr

@@ -32,7 +32,20 @@ class _Deflate(Compressor):
 
 
 def bulk_of(
-    client_id: str, msg_count: int, topic_rewrite: str, form: str, bytes_max: int, compress: bool
-) -> Bulk:
-    """Raises ValueError or TypeError for what cannot be."""
-    return Bulk(msg_count, topic_rewrite, form, bytes_max, client_id, _Deflate() if compress else None)
+    client_id: str,
+    bulk_msg_count: int = 0,
+    bulk_topic_rewrite: str = "mixed/bulk",
+    bulk_form: str = "simple",
+    bulk_compress: bool = False,
+    bulk_bytes_max: int = 2048,
+) -> "Bulk | None":
+    """The options as in the CPython port. Raises ValueError or TypeError for what cannot be.
+
+    ``bulk_bytes_max``: of one bundle; while it is made three times as much RAM is used, in three pieces.
+    """
+    if not bulk_msg_count:
+        if bulk_compress:
+            raise ValueError("bulk_compress=True needs bulk_msg_count: only bundles are compressed")
+        return None
+    compressor = _Deflate() if bulk_compress else None
+    return Bulk(bulk_msg_count, bulk_topic_rewrite, bulk_form, bulk_bytes_max, client_id, compressor)

@@ -50,7 +50,7 @@ class PersistClient(Outcomes):
     ``spill_bytes``: with durability "spill", of messages in RAM; a deep sleep or reset without ``stop()`` takes them.
     ``inline_bytes_max``: a longer payload has a file of its own, from which it is sent in pieces. None: only what is
     given as a file has one.
-    ``bulk_bytes_max``: of one bundle; while it is made three times as much RAM is used, in three pieces.
+    ``bulk_...``: see ``bundling.bulk_of``.
     ``send_bytes``: one send, and with one message more the RAM for it; 4096 is a little faster, 512 a third slower.
     ``mqtt_client`` is umqtt.simple's client, for ``set_last_will``.
     ``before_connect``: a function that is asked before each attempt; while it is not true none is made (``Wlan``).
@@ -62,12 +62,7 @@ class PersistClient(Outcomes):
         client_id: str,
         cache_type: str = "flat",
         cache_path: str = "./cache",
-        bulk_msg_count: int = 0,
-        bulk_topic_rewrite: str = "mixed/bulk",
         *,
-        bulk_form: str = "simple",
-        bulk_compress: bool = False,
-        bulk_bytes_max: int = 2048,
         durability: str = "sync",
         spill_bytes: int = 8192,
         spill_after_ms: int = SPILL_AFTER_MS,
@@ -93,6 +88,7 @@ class PersistClient(Outcomes):
         backlog_share: float = 0.5,
         drain_messages_per_s: "float | None" = None,
         drain_bytes_per_s: "float | None" = None,
+        **bulk_options: object,
     ) -> None:
         if not isinstance(client_id, str) or not client_id:
             raise ValueError("client_id must be a string that is not empty, not %r" % (client_id,))
@@ -128,12 +124,10 @@ class PersistClient(Outcomes):
 
             pace = Pace(drain_messages_per_s or 0, drain_bytes_per_s or 0)
         bulk = None
-        if bulk_msg_count:
+        if bulk_options:
             from .bundling import bulk_of  # noqa: PLC0415 - as few want it
 
-            bulk = bulk_of(client_id, bulk_msg_count, bulk_topic_rewrite, bulk_form, bulk_bytes_max, bulk_compress)
-        elif bulk_compress:
-            raise ValueError("bulk_compress=True needs bulk_msg_count: only bundles are compressed")
+            bulk = bulk_of(client_id, **bulk_options)
         store = self._stores[0]
         if durability == "spill":
             from persistmq_core.spill_store import SpillStore  # noqa: PLC0415 - as few want it

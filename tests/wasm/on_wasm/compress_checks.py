@@ -9,7 +9,7 @@ sys.path[:0] = ["/lib/persistmq", "ports/micropython/persistmq"]
 from bundling import bulk_of  # noqa: E402
 
 try:
-    compressor = bulk_of("me", 5, "bulk", "persistmq", 2048, True).compressor
+    compressor = bulk_of("me", 5, "bulk", "persistmq", True).compressor
 except ValueError as error:
     print(error)
 else:
