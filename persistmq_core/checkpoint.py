@@ -32,6 +32,7 @@ _SESSION_KNOWN = const(1)
 _HAS_AHEAD = const(2)
 _BUNDLES = const(4)
 _IDENTITY = const(8)
+_IN_DOUBT = const(16)
 
 # Two bits for each place of the window.
 PLACE_WAITING = const(0)
@@ -51,6 +52,7 @@ class Checkpoint:
         self.cache_id = cache_id
         self.has_ahead = False  # there is a second lane, and something of it may have been sent
         self.session_known = False  # the broker's session for session_marker is ours to resume
+        self.in_doubt = False  # both slots were lost: the broker may hold identifiers, of messages or of bundles
         self.session_marker = 0
         self.cursor = SEQ_FIRST  # all sequence numbers before it are settled
         self.sent_bound = SEQ_FIRST  # no number from here on can have been on the wire: a save comes first
@@ -101,7 +103,8 @@ class Checkpoint:
             (_SESSION_KNOWN if self.session_known else 0)
             | (_HAS_AHEAD if self.has_ahead else 0)
             | (_BUNDLES if self.bundles else 0)
-            | (_IDENTITY if self.identity else 0),
+            | (_IDENTITY if self.identity else 0)
+            | (_IN_DOUBT if self.in_doubt else 0),
             span,
             self.generation & 0xFFFFFFFF,
             self.cache_id,
@@ -161,6 +164,7 @@ def decode(content: "bytes | bytearray") -> "Checkpoint | None":
     state.generation = generation
     state.session_known = flags & _SESSION_KNOWN != 0
     state.has_ahead = flags & _HAS_AHEAD != 0
+    state.in_doubt = flags & _IN_DOUBT != 0
     state.bundles = bytes(content[bundles_at:identity_at])
     state.identity = bytes(content[identity_at:evicted_at])
     state.session_marker = marker

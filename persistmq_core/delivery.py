@@ -175,6 +175,7 @@ class Delivery:
         state = self.checkpoint
         before, state.session_marker = state.session_marker, marker
         state.session_known = known
+        state.in_doubt = False
         self.unsaved = True
         return before
 

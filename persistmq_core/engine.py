@@ -202,7 +202,9 @@ class Engine:
         self._phase = _APART
         self._retry_at = 0
         self._opened_at = 0
-        self._wiping = False  # this connection is only there to make the broker forget an old session
+        # This connection is only there to make the broker forget an old session.
+        self._wiping = lane.delivery.checkpoint.in_doubt or self.lanes[-1].delivery.checkpoint.in_doubt
+        self._wiping = self._wiping and not self.delivery.session_known()
         self._wiped = False
         # Filled again and again: it keeps its room. On a board there may be none in one piece later.
         self._buffer = bytearray(send_bytes if bulk else min(send_bytes, _BUFFER_BYTES))

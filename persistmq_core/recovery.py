@@ -74,6 +74,7 @@ def recover(
     if unknown and segments:
         # Every message the journal holds is sent again: duplicates are possible, a loss is not. What was reclaimed
         # had been acknowledged (law 5).
+        state.in_doubt = True
         state.cursor = segments[0][0]
         state.skipped = _skipped_before_first(segments)
         state.delivered = state.cursor - SEQ_FIRST - state.skipped

@@ -172,6 +172,26 @@ class StorageTest(BulkCase):
             self.assertEqual(sorted(set(world.numbers())), list(range(1, 16)))
             self.assertEqual(world.account("waiting"), 0)
 
+    def test_without_a_checkpoint_the_broker_is_made_to_forget_what_bundles_there_were(self):
+        # It holds the identifier of the first message, alone or with others, and says that it knows nothing.
+        for first, rest in ((2, 8), (10, 0)):
+            for then in (bulk(), None):
+                world = Bulky().online()
+                world.broker.denies_session = True
+                world.broker.stay_silent(packets.PUBREC)
+                world.send(first)
+                world.run(5)
+                world.send(rest)
+                world.die()
+                for name in NAMES:
+                    world.store.corrupt(name, 90, b"\xff\xff")
+                world.broker.heal()
+                world.start(bulk=then).die()  # both checkpoints are there again
+                world.start(bulk=then).online().run(20000)
+                self.assertEqual(world.numbers(), list(range(1, 11)))
+                self.assertEqual((world.account("waiting"), world.violations()), (0, []))
+                self.assertFalse(world.stored().in_doubt)
+
     def test_segments_that_are_gone_take_their_bundles_with_them(self):
         # The newest checkpoint is lost, and the one before does not know that its bundle was settled.
         world = Bulky(segment_bytes_max=1024).online()

@@ -103,6 +103,7 @@ class SimulationTest(unittest.TestCase):
 
     def test_no_law_is_broken_by_bundles_of_damaged_messages(self):
         self.assertGreater(self.programs("bulk damage crash link"), 2 * PROGRAMS)
+        self.assertGreater(self.programs("bulk damage kinds"), 2 * PROGRAMS)
 
     def test_no_law_is_broken_by_bundles_in_two_lanes_with_identity(self):
         self.assertGreater(self.programs("bulk lanes identity crash disk link refuse"), 2 * PROGRAMS)

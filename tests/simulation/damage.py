@@ -4,6 +4,7 @@ from binascii import crc32
 from struct import pack
 
 from persistmq_core import checkpoint as checkpoints
+from persistmq_core.bundles import COUNT, decode
 from persistmq_core.payloads import FILE, payload_name
 from persistmq_core.record import frame_bytes
 from persistmq_core.segment import HEADER_BYTES, JOURNAL, PAYLOADS, encode_header, parse_name, read_header
@@ -142,6 +143,10 @@ def _will_be_read(world: "object", message: "object") -> bool:
     seq = world.laws.seq_of(message.payload)
     if state is None or seq >= state.cursor + len(state.places):
         return True
+    if state.bundles:
+        for first, entry in decode(state)[3].items():
+            if first <= seq < first + (entry & COUNT):
+                seq = first  # its place says how far the bundle is
     return seq >= state.cursor and state.places[seq - state.cursor] == checkpoints.PLACE_WAITING
 
 
