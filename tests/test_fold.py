@@ -1,7 +1,11 @@
 """What tools/_fold leaves out of the modules before they are compiled for a board."""
 
 import sys
+import types
+import unittest.mock
 from pathlib import Path
+
+import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
 import _fold  # noqa: E402
@@ -94,3 +98,58 @@ def test_methods_that_a_port_has_to_write_are_gone() -> None:
     text = folded()["persistmq_core", "contracts"]
     assert "read" not in text and "below" not in text
     assert "def unix_ms(self):\n        return 0" in text and "class Empty:\n    pass" in text
+
+
+def test_what_every_client_loads_becomes_one_module_for_each_package() -> None:
+    core = {
+        "errors": "class Broken(Exception): pass\ndef _check(a): return a",
+        "packets": "from .errors import Broken\n_TYPE = const(3)\ndef publish(out): return _check(out, _TYPE)\n"
+        "def _check(out, kind):\n    raise Broken(kind)",
+        "engine": "from . import packets\nfrom .errors import Broken as Fault, _check\nclass Engine:\n"
+        "    def fill(self, publish):\n        return packets.publish(_check(publish))\n"
+        "    def later(self):\n        from .seldom import rare\n        return rare(Fault)",
+        "seldom": "from . import packets\nfrom .errors import Broken\nfrom .rarer import rarest\n"
+        "def rare(fault): return packets.publish, Broken, rarest",
+        "rarer": "from .engine import Engine\ndef rarest(): return Engine",
+        "__init__": "",
+    }
+    port = {
+        "client": "import persistmq_core.rarer\nfrom persistmq_core.engine import Engine\nfrom .clock import Clock\n"
+        "class PersistClient: parts = Engine, Clock",
+        "clock": "from persistmq_core import packets\nclass Clock:\n    tick = packets.publish",
+        "__init__": "from .client import PersistClient",
+    }
+    modules = {("persistmq_core", name): text for name, text in core.items()}
+    modules |= {("persistmq", name): text for name, text in port.items()}
+    found = _fold.fold(modules)
+    names = {"persistmq_core": {"__init__", "seldom", "rarer"}, "persistmq": {"__init__", "client"}}
+    assert {package: {key[1] for key in found if key[0] == package} for package in names} == names
+
+    loaded: dict[str, types.ModuleType] = {}
+    for package in names:
+        loaded[package] = types.ModuleType(package)
+        loaded[package].__path__ = []
+    with unittest.mock.patch.dict(sys.modules, loaded):
+
+        def load(package: str, name: str) -> types.ModuleType:
+            whole = package if name == "__init__" else package + "." + name
+            module = sys.modules.setdefault(whole, types.ModuleType(whole))
+            module.__dict__.update(__package__=package, const=lambda value: value)
+            exec(found[package, name], module.__dict__)
+            return module
+
+        together = load("persistmq_core", "__init__")
+        load("persistmq_core", "rarer")
+        load("persistmq_core", "seldom")
+        client = load("persistmq", "client").PersistClient
+        engine, clock = client.parts
+        with pytest.raises(together.Broken, match="3"):
+            engine().fill([])
+        assert engine().later()[:2] == (clock.tick, together.Broken)
+        assert engine().later()[2]() is engine
+
+
+def test_two_public_names_that_would_meet_are_an_error() -> None:
+    modules = {("persistmq", "client"): "from .a import x\nfrom .b import y\nboth = x, y", ("persistmq", "a"): "x = z = 1"}
+    with pytest.raises(ValueError, match="both define z"):
+        _fold.fold(modules | {("persistmq", "b"): "y = z = 2"})

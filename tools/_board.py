@@ -10,6 +10,18 @@ import _fold
 
 ROOT = Path(__file__).resolve().parent.parent
 _PACKAGES = (("persistmq_core", "persistmq_core"), ("ports/micropython/persistmq", "persistmq"))
+# Modules that a client needs only if it is made or called with something: all others are the base.
+OPTIONS = {
+    "bounds and expiry": ("room", "eviction", "clock_jumps"),
+    "drain, priority": ("lanes", "pace"),
+    'durability "spill"': ("spill", "spill_store"),
+    "large payloads": ("payloads", "payload_files", "prepared"),
+    "publish_many": ("many",),
+    "reading dead letters": ("parked",),
+    "bundles": ("bulk", "bundles", "cbor", "identity"),
+    "TLS": ("tls",),
+    "Wi-Fi": ("wlan",),
+}
 
 
 def sources():
@@ -19,11 +31,17 @@ def sources():
             yield path, f"{package}/{path.name}"
 
 
-def compile_library(target):
-    """The .mpy of each, as small as they get (see ``_fold``; no line numbers). Returns their names under ``target``."""
+def compile_library(target, base_only=False):
+    """The .mpy of each, as small as they get (see ``_fold``; no line numbers). Returns their names under ``target``.
+
+    ``base_only``: without ``OPTIONS``.
+    """
     names = []
+    left_out = {module for modules in OPTIONS.values() for module in modules} if base_only else ()
     modules = {tuple(name[:-3].split("/")): path.read_text() for path, name in sources()}
     for (package, module), text in _fold.fold(modules).items():
+        if module in left_out:
+            continue
         compiled = Path(target, package, module + ".mpy")
         compiled.parent.mkdir(parents=True, exist_ok=True)
         small = compiled.with_suffix(".py")

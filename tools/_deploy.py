@@ -11,6 +11,18 @@ import _board
 
 _EXAMPLE = _board.ROOT / "examples" / "esp32_sensor.py"
 _HAS_UMQTT = "try:\n import umqtt.simple\n print('yes')\nexcept ImportError:\n print('no')"
+# What an earlier version left: a .py would be imported in place of our .mpy.
+_REMOVE_OLD = """
+import os
+for package in ("persistmq", "persistmq_core"):
+    try:
+        found = os.listdir(%r + "/" + package)
+    except OSError:
+        found = []
+    for name in found:
+        if name.endswith(".py") or name.endswith(".mpy"):
+            os.remove(%r + "/" + package + "/" + name)
+"""
 _PATH = "import sys\nprint(*[p for p in sys.path if p.endswith('lib')])"
 # One pass over all files, because a call of mpremote for each would take a second each.
 _SHA256 = """
@@ -31,9 +43,10 @@ def main(arguments):
     parser = argparse.ArgumentParser(prog="tools/deploy")
     parser.add_argument("port")
     parser.add_argument("--example", default=str(_EXAMPLE))
+    parser.add_argument("--base", action="store_true", help="without the modules that only options need")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
-        names = _board.compile_library(folder)
+        names = _board.compile_library(folder, options.base)
         board = Board(options.port)
         lib = board.lib_folder()
         board.copy(Path(folder), lib)
@@ -72,7 +85,7 @@ class Board:
         for package in sorted(path for path in folder.iterdir() if path.is_dir()):
             steps += ["+", "cp", "-r", str(package), f":{lib}/"]
         make = f"import os\ntry:\n os.mkdir({lib!r})\nexcept OSError:\n pass"
-        self.run("exec", make, *steps)
+        self.run("exec", make, "+", "exec", _REMOVE_OLD % (lib, lib), *steps)
 
     def compare(self, folder, names, lib):
         """Exits if a file on the board is not the one that was sent."""

@@ -4,6 +4,7 @@
   file, for names with an underscore.)
 - Annotations, what is imported for them alone, and ``if TYPE_CHECKING`` disappear; so do methods that only say that
   somebody else has to write them.
+- The modules that every client loads become one for each package (``_join``).
 - Parameters that nobody names in a call get one letter, where the function is no part of the application's interface.
 - Names with one underscore become short. The same ones serve in each module: an object never has private names of two
   of them, unless a class inherits from one of another module. Then these two share theirs without meeting.
@@ -11,6 +12,8 @@
 
 import ast
 from itertools import product
+
+import _join
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _INTERNAL = ("incoming", "store", "transport")  # modules of the port that an application does not call
@@ -26,10 +29,12 @@ def fold(modules):
         _drop_unused_imports(tree)
     kept = set().union(*[_named_in_calls(tree) for tree in folded.values()])
     names = _families(folded)
+    together = _join.parts(folded)
+    _join.rename(folded, together)
     for key, tree in folded.items():
         _Parameters(key[0] == "persistmq_core" or key[1] in _INTERNAL, kept).visit(tree)
         _Shortener(names[key]).visit(tree)
-    return {key: ast.unparse(tree) for key, tree in folded.items()}
+    return {key: ast.unparse(tree) for key, tree in _join.join(folded, together).items()}
 
 
 def _families(trees):
@@ -168,7 +173,7 @@ class _Shortener(ast.NodeTransformer):
         self._free = ("_" + "".join(letters) for count in (1, 2) for letters in product(_LETTERS, repeat=count))
 
     def _short(self, name):
-        if not name.startswith("_") or name.startswith("__") or name == "_":
+        if not name.startswith("_") or name.startswith("__") or name[1:].isdigit() or name == "_":
             return name
         while name not in self._names:
             short = next(self._free)

@@ -32,10 +32,10 @@ def is_fresh():
     return abs(written - sum(mpy_bytes().values())) <= _TOLERANCE * written
 
 
-def mpy_bytes():
+def mpy_bytes(base_only=False):
     """Bytes of each .mpy, by its name without ending."""
     with tempfile.TemporaryDirectory() as folder:
-        return {name[:-4]: Path(folder, name).stat().st_size for name in _board.compile_library(folder)}
+        return {name[:-4]: Path(folder, name).stat().st_size for name in _board.compile_library(folder, base_only)}
 
 
 def imported():
@@ -57,20 +57,16 @@ def imported():
     return heap_bytes, [f"{name}/__init__" if name in packages else name.replace(".", "/") for name in modules]
 
 
-def loaded_bytes():
-    """Of the .mpy files that every client loads; the others are for options that are used."""
-    sizes = mpy_bytes()
-    return sum(sizes[name] for name in imported()[1])
-
-
 def table():
     """As Markdown."""
     sizes = mpy_bytes()
     heap_bytes, loaded = imported()
+    wanted_for = {module: option for option, modules in _board.OPTIONS.items() for module in modules}
     lines = ["| file | .mpy bytes | loaded |", "|---|---|---|"]
     for name, size in sorted(sizes.items()):
-        lines.append(f"| `{name}` | {size:,} | {'' if name in loaded else 'when it is used'} |")
-    lines.append(f"| **loaded by every client** | **{sum(sizes[name] for name in loaded):,}** | |")
+        when = "always" if name in loaded else wanted_for.get(name.rpartition("/")[2], "seldom")
+        lines.append(f"| `{name}` | {size:,} | {when} |")
+    lines.append(f"| **the base** (`--base`) | **{sum(mpy_bytes(base_only=True).values()):,}** | |")
     lines.append(f"| **all** | **{sum(sizes.values()):,}** | |")
     lines.append("")
     heap = f"{heap_bytes:,} bytes on the 64-bit unix engine, whose objects are twice a board's"

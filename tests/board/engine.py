@@ -25,9 +25,9 @@ def micropython() -> str:
     return str(command)
 
 
-def compile_library(target: Path) -> Path:
+def compile_library(target: Path, base_only: bool = False) -> Path:
     """What is on a board under /lib, as .mpy: the core, the port, umqtt.simple; and the scripts of ``on_board``."""
-    _board.compile_library(target)
+    _board.compile_library(target, base_only)
     for path in SCRIPTS.glob("*.py"):
         _compile(path, target / (path.stem + ".mpy"), "-O0")  # with their asserts
     _compile(umqtt_folder() / "umqtt" / "simple.py", target / "umqtt" / "simple.mpy", "-O0")

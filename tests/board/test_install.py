@@ -75,7 +75,10 @@ def test_mip_installs_what_it_lists(bridge: ReplBridge, tmp_path: Path) -> None:
     assert "1000" in mpremote(bridge, "exec", "from persistmq_core.errors import *; print(1000)")
 
 
-def test_deploy_compiles_copies_compares_and_starts(bridge: ReplBridge, tmp_path: Path) -> None:
+@pytest.mark.parametrize("arguments", [(), ("--base",)])
+def test_deploy_compiles_copies_compares_and_starts(
+    bridge: ReplBridge, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
     lib = tmp_path / "board" / "lib"
     shutil.copytree(umqtt_folder() / "umqtt", lib / "umqtt")
     example = tmp_path / "example.py"
@@ -85,11 +88,15 @@ def test_deploy_compiles_copies_compares_and_starts(bridge: ReplBridge, tmp_path
         "client.publish('t', 'stored')\n"
         "open('started', 'w').close()\n"
     )
-    done = tool("deploy", bridge.address, "--example", str(example))
+    (lib / "persistmq_core").mkdir()
+    (lib / "persistmq_core" / "__init__.py").write_text("raise OSError('what mip installed once')")
+    (lib / "persistmq_core" / "engine.mpy").write_text("of another version")
+    done = tool("deploy", bridge.address, "--example", str(example), *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "their sha256 agree" in done.stdout
     assert not list(lib.glob("persistmq*/*.py"))
-    assert len(list(lib.glob("persistmq*/*.mpy"))) == len(list(_board.sources()))
+    sent = sorted(path.relative_to(lib).as_posix() for path in lib.glob("persistmq*/*.mpy"))
+    assert sent == sorted(name + ".mpy" for name in _size.mpy_bytes(base_only=bool(arguments)))
     assert (tmp_path / "board" / "main.py").read_bytes() == example.read_bytes()
     assert "started" in mpremote(bridge, "resume", "fs", "ls")
     assert list((tmp_path / "board" / "cache" / "journal").iterdir())
@@ -142,4 +149,4 @@ def table_total(readme: str) -> int:
 
 def test_the_sizes_in_the_readme_are_those_of_the_tree_and_within_the_goal() -> None:
     assert _size.is_fresh(), "run tools/size"
-    assert _size.loaded_bytes() <= 48 * 1024
+    assert sum(_size.mpy_bytes(base_only=True).values()) <= 48 * 1024

@@ -1,0 +1,147 @@
+"""Makes one module of those that every client loads: each .mpy has tables of its own, which cost a board heap.
+
+The core's modules become ``persistmq_core``, the port's ``persistmq.client``. What is imported inside a function, and
+what only that needs, stays a module of its own. So does recovery: the port lets go of it after the start.
+"""
+
+import ast
+
+_ENTRY = ("persistmq", "client")
+_TARGETS = {"persistmq_core": ("persistmq_core", "__init__"), "persistmq": _ENTRY}
+
+
+def parts(trees):
+    """(package, module) of those that are imported with the client, each behind those that it needs."""
+    found = []
+
+    def add(key):
+        for node in trees[key].body:
+            if isinstance(node, ast.ImportFrom):
+                for needed in _imported(node, key, trees):
+                    add(needed)
+        if key not in found:
+            found.append(key)
+
+    if _ENTRY in trees:
+        add(_ENTRY)
+    return found
+
+
+def rename(trees, keys):
+    """Give the modules ``keys`` names that do not meet, and let all import them from where they will be."""
+    names = {}  # (key, name) of what is private, or said with its module's name before it: what it is called then
+    owners = {}
+    for key in keys:
+        for name in _defined(trees[key]):
+            if name.startswith("_"):
+                names[key, name] = "_%d" % len(names)
+            elif owners.setdefault((key[0], name), key) != key:
+                raise ValueError("%s and %s of a board both define %s" % (owners[key[0], name], key, name))
+    for key, tree in trees.items():
+        for said in _said(key, tree, trees, keys).values():
+            names.setdefault(said, "_%d" % len(names))
+    for key, tree in trees.items():
+        _Renamer(key, tree, trees, keys, names).run()
+
+
+def join(trees, keys):
+    """The same trees, and one for the modules ``keys`` of each package."""
+    joined = {key: tree for key, tree in trees.items() if key not in keys}
+    for key in keys:
+        target = joined.setdefault(_TARGETS[key[0]], ast.Module([], []))
+        there = {ast.unparse(node) for node in target.body if isinstance(node, (ast.Import, ast.ImportFrom))}
+        target.body += [node for node in trees[key].body if ast.unparse(node) not in there]
+    return joined
+
+
+def _imported(node, key, trees):
+    """Keys of the modules that this line of module ``key`` imports, or imports from."""
+    package, _, module = (node.module or "").partition(".")
+    if node.level:
+        package, module = key[0], node.module or ""
+    names = [module] if module else [each.name for each in node.names]
+    return [(package, name) for name in names if (package, name) in trees]
+
+
+def _defined(tree):
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield node.name
+        elif isinstance(node, ast.Assign):
+            yield from [target.id for target in node.targets if isinstance(target, ast.Name)]
+
+
+def _said(key, tree, trees, keys):
+    """{"module.name": (key of the module, name)} of what is said like that in ``tree``."""
+    modules = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and _is_package(node):
+            there = {module: (package, module) for package, module in _imported(node, key, trees)}
+            modules.update({each.asname or each.name: there.get(each.name) for each in node.names})
+    return {
+        ast.unparse(node): (modules[node.value.id], node.attr)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and modules.get(node.value.id) in keys
+    }
+
+
+def _is_package(node):
+    """Whole modules are imported, not names from one."""
+    return not node.module or (not node.level and "." not in node.module)
+
+
+class _Renamer(ast.NodeTransformer):
+    def __init__(self, key, tree, trees, keys, names):
+        self._key = key
+        self._tree = tree
+        self._trees = trees
+        self._keys = keys
+        self._all = names
+        self._names = {name: called for (owner, name), called in names.items() if owner == key}
+        self._said = _said(key, tree, trees, keys)
+
+    def run(self):
+        self.visit(self._tree)
+        for owner in sorted({owner for owner, _ in self._said.values() if not self._is_with(owner)}):
+            names = sorted({self._all[said] for said in self._said.values() if said[0] == owner})
+            self._tree.body.insert(0, self._line(owner, [ast.alias(name) for name in names]))
+
+    def _is_with(self, key):
+        """Both become one module."""
+        return self._key in self._keys and key[0] == self._key[0]
+
+    def _line(self, key, aliases):
+        """Imports from where the module ``key`` will be."""
+        package, module = _TARGETS[key[0]]
+        module = "" if module == "__init__" else module
+        if package == self._key[0]:
+            return ast.ImportFrom(module or None, aliases, 1)
+        return ast.ImportFrom(package + ("." + module if module else ""), aliases, 0)
+
+    def visit_ImportFrom(self, node):  # noqa: N802 - the names that ast asks for
+        keys = [key for key in _imported(node, self._key, self._trees) if key in self._keys]
+        if not keys:
+            return node
+        if _is_package(node):
+            node.names = [each for each in node.names if each.name not in [key[1] for key in keys]]
+            return node if node.names else None
+        for each in node.names:
+            name = self._all.get((keys[0], each.name), each.name)
+            self._names[each.asname or each.name] = name
+            each.name, each.asname = name, None
+        return None if self._is_with(keys[0]) else self._line(keys[0], node.names)
+
+    def visit_Attribute(self, node):  # noqa: N802
+        if ast.unparse(node) in self._said:
+            return ast.Name(self._all[self._said[ast.unparse(node)]], node.ctx)
+        return self.generic_visit(node)
+
+    def visit_Name(self, node):  # noqa: N802
+        node.id = self._names.get(node.id, node.id)
+        return node
+
+    def visit_FunctionDef(self, node):  # noqa: N802
+        node.name = self._names.get(node.name, node.name)
+        return self.generic_visit(node)
+
+    visit_ClassDef = visit_FunctionDef  # noqa: N815
