@@ -133,7 +133,7 @@ def test_what_every_client_loads_becomes_one_module_for_each_package() -> None:
 
         def load(package: str, name: str) -> types.ModuleType:
             whole = package if name == "__init__" else package + "." + name
-            module = sys.modules.setdefault(whole, types.ModuleType(whole))
+            module = sys.modules[whole] = loaded.get(whole) or types.ModuleType(whole)
             module.__dict__.update(__package__=package, const=lambda value: value)
             exec(found[package, name], module.__dict__)
             return module
@@ -150,6 +150,6 @@ def test_what_every_client_loads_becomes_one_module_for_each_package() -> None:
 
 
 def test_two_public_names_that_would_meet_are_an_error() -> None:
-    modules = {("persistmq", "client"): "from .a import x\nfrom .b import y\nboth = x, y", ("persistmq", "a"): "x = z = 1"}
+    sources = {"client": "from .a import x\nfrom .b import y\nboth = x, y", "a": "x = z = 1", "b": "y = z = 2"}
     with pytest.raises(ValueError, match="both define z"):
-        _fold.fold(modules | {("persistmq", "b"): "y = z = 2"})
+        _fold.fold({("persistmq", name): text for name, text in sources.items()})

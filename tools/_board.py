@@ -18,7 +18,7 @@ OPTIONS = {
     "large payloads": ("payloads", "payload_files", "prepared"),
     "publish_many": ("many",),
     "reading dead letters": ("parked",),
-    "bundles": ("bulk", "bundles", "cbor", "identity"),
+    "bundles": ("bulk", "bundles", "bundling", "cbor", "identity"),
     "TLS": ("tls",),
     "Wi-Fi": ("wlan",),
 }

@@ -19,12 +19,12 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_damage_is_read_around_and_what_ends_the_connection_is_parked(base: Path, tmp_path: Path) -> None:
-    board = Board(base, tmp_path)
+    board = Board(base, tmp_path, heap="192k")
     folder = tmp_path / "cache"
     with PersistClient("board", cache_path=folder) as client:
         for number in range(40):
             client.publish("t", "stored-%d" % number)
-        client.publish("t", "x" * 3000)
+        client.publish("t", "x" * 1200)
     (segment,) = (folder / "journal").iterdir()
     content = bytearray(segment.read_bytes())
     content[content.index(b"stored-20")] ^= 1
@@ -39,7 +39,7 @@ def test_damage_is_read_around_and_what_ends_the_connection_is_parked(base: Path
     board.run("copy_cache", folder=str(tmp_path / "back"), to="host")
     with PersistClient("board", cache_path=tmp_path / "back") as client:
         (letter,) = client.dead_letters
-        assert letter.payload == b"x" * 3000
+        assert letter.payload == b"x" * 1200
 
 
 def test_an_option_that_is_not_on_the_board_says_which_module_it_lacks(base: Path, tmp_path: Path) -> None:
