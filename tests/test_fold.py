@@ -149,6 +149,34 @@ def test_what_every_client_loads_becomes_one_module_for_each_package() -> None:
         assert engine().later()[2]() is engine
 
 
+def test_what_the_start_needs_and_what_is_loaded_after_it_become_modules_of_their_own() -> None:
+    sources = {
+        ("persistmq_core", "errors"): "class Broken(Exception): pass",
+        ("persistmq_core", "store"): "from .errors import Broken\n_SHARED = 'shared'\ndef read(): return _SHARED",
+        ("persistmq_core", "recovery"): "from .store import read\ndef recover(): return read",
+        ("persistmq_core", "opening"): "from .recovery import recover\ndef open_cache(): return recover",
+        ("persistmq_core", "backoff"): "from .errors import Broken\nclass Backoff: fault = Broken",
+        ("persistmq_core", "engine"): "from .backoff import Backoff\nfrom .store import read\n"
+        "class Engine: parts = Backoff, read",
+        ("persistmq_core", "__init__"): "",
+        ("persistmq", "start"): "from persistmq_core.opening import open_cache\ndef begin(): return open_cache",
+        ("persistmq", "socket"): "class Socket: pass",
+        ("persistmq", "transport"): "from .socket import Socket\nclass Transport: kind = Socket",
+        ("persistmq", "client"): "import persistmq.start\n_START = ('persistmq.start', 'persistmq_core.opening', "
+        "'persistmq_core.recovery')\nclass PersistClient:\n    def __init__(self):\n        from .start import begin\n"
+        "        from .transport import Transport\n        from persistmq_core.engine import Engine\n",
+        ("persistmq", "__init__"): "from .client import PersistClient",
+    }
+    found = _fold.fold(sources)
+    modules = {"persistmq_core": ["__init__", "engine", "opening"]}
+    modules["persistmq"] = ["__init__", "client", "start", "transport"]
+    assert sorted(found) == sorted((package, name) for package, names in modules.items() for name in names)
+    assert "def read" in found["persistmq_core", "__init__"]
+    assert "def recover" in found["persistmq_core", "opening"]
+    assert "class Backoff" in found["persistmq_core", "engine"]
+    assert "class Socket" in found["persistmq", "transport"]
+
+
 def test_two_public_names_that_would_meet_are_an_error() -> None:
     sources = {"client": "from .a import x\nfrom .b import y\nboth = x, y", "a": "x = z = 1", "b": "y = z = 2"}
     with pytest.raises(ValueError, match="both define z"):

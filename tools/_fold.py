@@ -16,6 +16,7 @@ from itertools import product
 import _join
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_SHORT = ["_" + "".join(letters) for count in (1, 2) for letters in product(_LETTERS, repeat=count)]
 _INTERNAL = ("incoming", "store", "transport")  # modules of the port that an application does not call
 
 
@@ -170,16 +171,23 @@ class _Parameters(ast.NodeTransformer):
 class _Shortener(ast.NodeTransformer):
     def __init__(self, names):
         self._names = names  # {private name: short one}, which grows
-        self._free = ("_" + "".join(letters) for count in (1, 2) for letters in product(_LETTERS, repeat=count))
+        self._free = iter(_SHORT)
 
     def _short(self, name):
-        if not name.startswith("_") or name.startswith("__") or name[1:].isdigit() or name == "_":
+        if not name.startswith("_") or name.startswith("__") or name == "_":
             return name
+        if name[1:].isdigit():  # of a module, see _join: it may be called like an attribute
+            return _SHORT[int(name[1:])]
         while name not in self._names:
             short = next(self._free)
             if short not in self._names.values():
                 self._names[name] = short
         return self._names[name]
+
+    def visit_alias(self, node):
+        if node.name[1:].isdigit():
+            node.name = self._short(node.name)
+        return node
 
     def visit_Name(self, node):  # noqa: N802
         node.id = self._short(node.id)

@@ -1,56 +1,80 @@
 """Makes one module of those that every client loads: each .mpy has tables of its own, which cost a board heap.
 
-The core's modules become ``persistmq_core``, the port's ``persistmq.client``. What is imported inside a function, and
-what only that needs, stays a module of its own. So does recovery: the port lets go of it after the start.
+What is imported with the client becomes ``persistmq_core`` and ``persistmq.client``; what the client lets go of after
+the start, ``persistmq_core.opening`` and ``persistmq.start``; what it loads when it is made, ``persistmq_core.engine``
+and ``persistmq.transport``. What else is imported inside a function, and what only that needs, stays as it is.
 """
 
 import ast
 
 _ENTRY = ("persistmq", "client")
-_TARGETS = {"persistmq_core": ("persistmq_core", "__init__"), "persistmq": _ENTRY}
+_START = ("persistmq", "start")
+_WITH_THE_CLIENT = {"persistmq_core": ("persistmq_core", "__init__"), "persistmq": _ENTRY}
+_FOR_THE_START = {"persistmq_core": ("persistmq_core", "opening"), "persistmq": _START}
+_WHEN_IT_IS_MADE = {"persistmq_core": ("persistmq_core", "engine"), "persistmq": ("persistmq", "transport")}
 
 
 def parts(trees):
-    """(package, module) of those that are imported with the client, each behind those that it needs."""
-    found = []
+    """{(package, module): the module that it becomes a part of}, each behind those that it needs."""
+    targets = {}
+    if _ENTRY not in trees:
+        return targets
 
-    def add(key):
-        for node in trees[key].body:
+    def closure(nodes, key, found):
+        for node in nodes:
             if isinstance(node, ast.ImportFrom):
                 for needed in _imported(node, key, trees):
-                    add(needed)
-        if key not in found:
-            found.append(key)
+                    if needed not in found:
+                        closure(trees[needed].body, needed, found)
+                        found.append(needed)
+        return found
 
-    if _ENTRY in trees:
-        add(_ENTRY)
-    return found
+    let_go = [name.partition(".")[::2] for name in _let_go_of(trees[_ENTRY])]
+    first = closure(trees[_ENTRY].body, _ENTRY, [])
+    if _START in trees:
+        closure(trees[_START].body, _START, first)
+    for key in first:
+        targets[key] = (_FOR_THE_START if key in let_go else _WITH_THE_CLIENT)[key[0]]
+    targets[_ENTRY] = _ENTRY
+    if _START in trees:
+        targets[_START] = _START
+    made = [each for node in ast.walk(trees[_ENTRY]) if getattr(node, "name", "") == "__init__" for each in node.body]
+    for key in closure(made, _ENTRY, []):
+        targets.setdefault(key, _WHEN_IT_IS_MADE[key[0]])
+    return targets
 
 
-def rename(trees, keys):
-    """Give the modules ``keys`` names that do not meet, and let all import them from where they will be."""
+def _let_go_of(tree):
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_START":
+            return ast.literal_eval(node.value)
+    return ()
+
+
+def rename(trees, targets):
+    """Give the modules of ``targets`` names that do not meet, and let all import them from where they will be."""
     names = {}  # (key, name) of what is private, or said with its module's name before it: what it is called then
     owners = {}
-    for key in keys:
+    for key in targets:
         for name in _defined(trees[key]):
             if name.startswith("_"):
                 names[key, name] = "_%d" % len(names)
-            elif owners.setdefault((key[0], name), key) != key:
-                raise ValueError("%s and %s of a board both define %s" % (owners[key[0], name], key, name))
+            elif owners.setdefault((targets[key], name), key) != key:
+                raise ValueError("%s and %s of a board both define %s" % (owners[targets[key], name], key, name))
     for key, tree in trees.items():
-        for said in _said(key, tree, trees, keys).values():
+        for said in _said(key, tree, trees, targets).values():
             names.setdefault(said, "_%d" % len(names))
     for key, tree in trees.items():
-        _Renamer(key, tree, trees, keys, names).run()
+        _Renamer(key, tree, trees, targets, names).run()
 
 
-def join(trees, keys):
-    """The same trees, and one for the modules ``keys`` of each package."""
-    joined = {key: tree for key, tree in trees.items() if key not in keys}
-    for key in keys:
-        target = joined.setdefault(_TARGETS[key[0]], ast.Module([], []))
-        there = {ast.unparse(node) for node in target.body if isinstance(node, (ast.Import, ast.ImportFrom))}
-        target.body += [node for node in trees[key].body if ast.unparse(node) not in there]
+def join(trees, targets):
+    """The same trees, and one for all those that become one module."""
+    joined = {key: tree for key, tree in trees.items() if key not in targets}
+    for key, target in targets.items():
+        tree = joined.setdefault(target, ast.Module([], []))
+        there = {ast.unparse(node) for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))}
+        tree.body += [node for node in trees[key].body if ast.unparse(node) not in there]
     return joined
 
 
@@ -71,7 +95,7 @@ def _defined(tree):
             yield from [target.id for target in node.targets if isinstance(target, ast.Name)]
 
 
-def _said(key, tree, trees, keys):
+def _said(key, tree, trees, targets):
     """{"module.name": (key of the module, name)} of what is said like that in ``tree``."""
     modules = {}
     for node in ast.walk(tree):
@@ -81,7 +105,8 @@ def _said(key, tree, trees, keys):
     return {
         ast.unparse(node): (modules[node.value.id], node.attr)
         for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and modules.get(node.value.id) in keys
+        if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") in modules
+        and modules[node.value.id] in targets
     }
 
 
@@ -91,14 +116,14 @@ def _is_package(node):
 
 
 class _Renamer(ast.NodeTransformer):
-    def __init__(self, key, tree, trees, keys, names):
+    def __init__(self, key, tree, trees, targets, names):
         self._key = key
         self._tree = tree
         self._trees = trees
-        self._keys = keys
+        self._targets = targets
         self._all = names
         self._names = {name: called for (owner, name), called in names.items() if owner == key}
-        self._said = _said(key, tree, trees, keys)
+        self._said = _said(key, tree, trees, targets)
 
     def run(self):
         self.visit(self._tree)
@@ -108,18 +133,18 @@ class _Renamer(ast.NodeTransformer):
 
     def _is_with(self, key):
         """Both become one module."""
-        return self._key in self._keys and key[0] == self._key[0]
+        return self._targets.get(self._key) == self._targets[key]
 
     def _line(self, key, aliases):
         """Imports from where the module ``key`` will be."""
-        package, module = _TARGETS[key[0]]
+        package, module = self._targets[key]
         module = "" if module == "__init__" else module
         if package == self._key[0]:
             return ast.ImportFrom(module or None, aliases, 1)
         return ast.ImportFrom(package + ("." + module if module else ""), aliases, 0)
 
     def visit_ImportFrom(self, node):  # noqa: N802 - the names that ast asks for
-        keys = [key for key in _imported(node, self._key, self._trees) if key in self._keys]
+        keys = [key for key in _imported(node, self._key, self._trees) if key in self._targets]
         if not keys:
             return node
         if _is_package(node):

@@ -17,6 +17,8 @@ from _bench.meter import rss_bytes  # noqa: E402
 from _bench.wire import PUBACK, PUBCOMP, PUBREC, PUBREL, TOPIC  # noqa: E402
 from persistmq_core.contracts import DOWN, UP, Random, Transport  # noqa: E402
 from persistmq_core.engine import Engine  # noqa: E402
+from persistmq_core.opening import open_cache  # noqa: E402
+from persistmq_core.options import Options  # noqa: E402
 from persistmq_core.packets import split  # noqa: E402
 
 _PER_SECOND = 10
@@ -65,7 +67,8 @@ class _NoJitter(Random):
 
 def day(hours: int, payload_bytes: int) -> dict[str, Any]:
     transport = AnsweringTransport()
-    engine = Engine(FileStore("cache"), transport, _NoJitter(), session_marker=zlib.crc32(b"bench"))
+    options = Options(session_marker=zlib.crc32(b"bench"))
+    engine = Engine(open_cache(FileStore("cache"), _NoJitter(), options), transport)
     payload = bytes(payload_bytes)
     found = []
     messages = 0
