@@ -5,34 +5,29 @@ Two names are written in turn, ``checkpoint.0`` and ``checkpoint.1``; the newest
 """
 
 from binascii import crc32
-from struct import pack_into, unpack_from
+from struct import pack_into
 
 from .contracts import Store
-from .errors import FormatError
-from .limits import BUNDLES_BYTES_MAX, DISK_VERSION, SEQ_FIRST, UNTOLD_KEPT_MAX, WINDOW_MAX, const
+from .limits import DISK_VERSION, SEQ_FIRST, const
 
 NAMES = ("checkpoint.0", "checkpoint.1")
 
 # magic, disk version, flags, window places, generation, cache id, session marker, repeated
-_HEADER = "<4sBBHIIII"
-_NUMBERS = "<QQQQQQQQ"  # cursor, sent bound, then the accounts
-_NUMBERS_AT = const(24)
+HEADER = "<4sBBHIIII"
+NUMBERS = "<QQQQQQQQ"  # cursor, sent bound, then the accounts
+NUMBERS_AT = const(24)
 SENT_BOUND_AT = const(32)
-_PLACES_AT = const(88)
+PLACES_AT = const(88)
 # Behind the places: bundles and identity, if the flags say so, then the range that was evicted, if there is one.
-_IDENTITY_HEAD_BYTES = const(6)  # the first two: how many ranges
-_IDENTITY_RANGE_BYTES = const(24)
-_IDENTITY_BYTES_MAX = _IDENTITY_HEAD_BYTES + _IDENTITY_RANGE_BYTES * UNTOLD_KEPT_MAX
-_EVICTED = "<QQQ"
-_EVICTED_BYTES = const(24)
-_BYTES_MAX = _PLACES_AT + WINDOW_MAX // 4 + BUNDLES_BYTES_MAX + _IDENTITY_BYTES_MAX + _EVICTED_BYTES + 4
-_MAGIC = b"PMQC"
+EVICTED = "<QQQ"
+EVICTED_BYTES = const(24)
+MAGIC = b"PMQC"
 # Flags.
-_SESSION_KNOWN = const(1)
-_HAS_AHEAD = const(2)
-_BUNDLES = const(4)
-_IDENTITY = const(8)
-_IN_DOUBT = const(16)
+SESSION_KNOWN = const(1)
+HAS_AHEAD = const(2)
+HAS_BUNDLES = const(4)
+HAS_IDENTITY = const(8)
+IN_DOUBT = const(16)
 
 # Two bits for each place of the window.
 PLACE_WAITING = const(0)
@@ -83,11 +78,11 @@ class Checkpoint:
     def encode(self) -> bytearray:
         """Its bytes, valid until the next call."""
         span = len(self.places)
-        bundles_at = _PLACES_AT + (span + 3) // 4
+        bundles_at = PLACES_AT + (span + 3) // 4
         identity_at = bundles_at + len(self.bundles)
         evicted_at = identity_at + len(self.identity)
         has_evicted = self.evicted_end > self.cursor
-        content_bytes = evicted_at + (_EVICTED_BYTES if has_evicted else 0) + 4
+        content_bytes = evicted_at + (EVICTED_BYTES if has_evicted else 0) + 4
         out = self._content
         if len(out) != content_bytes:
             out = bytearray(content_bytes)
@@ -95,16 +90,16 @@ class Checkpoint:
             self._content = out
             self._packed = 0
         pack_into(
-            _HEADER,
+            HEADER,
             out,
             0,
-            _MAGIC,
+            MAGIC,
             DISK_VERSION,
-            (_SESSION_KNOWN if self.session_known else 0)
-            | (_HAS_AHEAD if self.has_ahead else 0)
-            | (_BUNDLES if self.bundles else 0)
-            | (_IDENTITY if self.identity else 0)
-            | (_IN_DOUBT if self.in_doubt else 0),
+            (SESSION_KNOWN if self.session_known else 0)
+            | (HAS_AHEAD if self.has_ahead else 0)
+            | (HAS_BUNDLES if self.bundles else 0)
+            | (HAS_IDENTITY if self.identity else 0)
+            | (IN_DOUBT if self.in_doubt else 0),
             span,
             self.generation & 0xFFFFFFFF,
             self.cache_id,
@@ -112,9 +107,9 @@ class Checkpoint:
             self.repeated & 0xFFFFFFFF,
         )
         pack_into(
-            _NUMBERS,
+            NUMBERS,
             out,
-            _NUMBERS_AT,
+            NUMBERS_AT,
             self.cursor,
             self.sent_bound,
             self.delivered,
@@ -125,95 +120,21 @@ class Checkpoint:
             self.skipped,
         )
         for index in range(0, self._packed, 4):
-            out[_PLACES_AT + (index >> 2)] = 0
+            out[PLACES_AT + (index >> 2)] = 0
         self._packed = touched = self.touched  # mostly few of a gateway's window
         places = self.places
         for index in range(touched):
             place = places[index]
             if place:
-                out[_PLACES_AT + (index >> 2)] |= place << ((index & 3) << 1)
+                out[PLACES_AT + (index >> 2)] |= place << ((index & 3) << 1)
         if self.bundles:
             out[bundles_at:identity_at] = self.bundles
         if self.identity:
             out[identity_at:evicted_at] = self.identity
         if has_evicted:
-            pack_into(_EVICTED, out, evicted_at, self.evicted_first, self.evicted_end, self.evicted_skipped)
+            pack_into(EVICTED, out, evicted_at, self.evicted_first, self.evicted_end, self.evicted_skipped)
         pack_into("<I", out, len(out) - 4, crc32(self._checked))
         return out
-
-
-def decode(content: "bytes | bytearray") -> "Checkpoint | None":
-    """None for bytes that are no whole checkpoint. Raises FormatError for a newer disk version."""
-    if len(content) < _PLACES_AT + 4:
-        return None
-    magic, version, flags, span, generation, cache_id, marker, repeated = unpack_from(_HEADER, content, 0)
-    if magic != _MAGIC or unpack_from("<I", content, len(content) - 4)[0] != crc32(memoryview(content)[:-4]):
-        return None
-    if version > DISK_VERSION:
-        raise FormatError("the checkpoint has disk version %d; this program reads up to %d" % (version, DISK_VERSION))
-    bundles_at = identity_at = _PLACES_AT + (span + 3) // 4
-    if flags & _BUNDLES and bundles_at + 2 <= len(content):
-        identity_at += content[bundles_at] | content[bundles_at + 1] << 8
-    evicted_at = identity_at
-    if flags & _IDENTITY and identity_at + _IDENTITY_HEAD_BYTES <= len(content):
-        ranges = content[identity_at] | content[identity_at + 1] << 8
-        evicted_at += _IDENTITY_HEAD_BYTES + _IDENTITY_RANGE_BYTES * ranges
-    if not 0 < span <= WINDOW_MAX or len(content) - evicted_at - 4 not in (0, _EVICTED_BYTES):
-        return None
-    state = Checkpoint(cache_id, span)
-    state.generation = generation
-    state.session_known = flags & _SESSION_KNOWN != 0
-    state.has_ahead = flags & _HAS_AHEAD != 0
-    state.in_doubt = flags & _IN_DOUBT != 0
-    state.bundles = bytes(content[bundles_at:identity_at])
-    state.identity = bytes(content[identity_at:evicted_at])
-    state.session_marker = marker
-    state.repeated = repeated
-    (
-        state.cursor,
-        state.sent_bound,
-        state.delivered,
-        state.expired,
-        state.evicted,
-        state.refused,
-        state.damaged,
-        state.skipped,
-    ) = unpack_from(_NUMBERS, content, _NUMBERS_AT)
-    if len(content) > evicted_at + 4:
-        state.evicted_first, state.evicted_end, state.evicted_skipped = unpack_from(_EVICTED, content, evicted_at)
-    for index in range(span):
-        state.places[index] = content[_PLACES_AT + (index >> 2)] >> ((index & 3) << 1) & 3
-    return state
-
-
-def load(store: Store) -> "tuple[Checkpoint | None, bool]":
-    """The newest whole checkpoint, and whether a newer one may have been lost (a slot is there and does not read).
-
-    Raises FormatError for a newer disk version. A slot that cannot be read at all counts as damaged.
-    """
-    best = None
-    doubtful = False
-    for name in NAMES:
-        try:
-            size = store.size(name)
-        except OSError:
-            continue  # never written, or beyond reach
-        content = bytearray(min(size, _BYTES_MAX))
-        try:
-            count = store.read(name, 0, memoryview(content))
-        except OSError:
-            count = 0
-        found = decode(bytes(memoryview(content)[:count]))
-        if found is None:
-            doubtful = True
-        elif best is None:
-            best = found
-        else:
-            # They differ by little, and in RAM (durability "spill") there is no end of them: so the number may wrap.
-            if found.generation - best.generation & 0xFFFFFFFF < 1 << 31:
-                best, found = found, best
-            best.older_cursor = found.cursor
-    return best, doubtful
 
 
 def save(store: Store, state: Checkpoint) -> None:

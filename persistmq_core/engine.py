@@ -6,44 +6,21 @@ the store does, and never raises for what the network or the broker does.
 """
 
 from .backoff import Backoff
-from .contracts import DOWN, UP, Clock, Listener, Random, Store, Transport
+from .contracts import DOWN, UP, Clock, Transport
 from .dead_letters import CONNECTION_DROPPED
 from .errors import ProtocolError
-from .lane import Lane
 from .limits import (
-    ACK_TIMEOUT_MS,
-    AHEAD_WINDOWS,
-    AHEAD_WINDOWS_BOUNDED,
-    CHECKPOINT_DELAY_MS,
-    CONNECT_TIMEOUT_MS,
     DROPS_BEFORE_PROBING,
-    INLINE_BYTES_MAX,
-    PACKET_ID_AHEAD,
-    PACKET_ID_AHEAD_SPAN,
-    PACKET_ID_SPAN,
     PROBES_BEFORE_PARKING,
-    READ_BYTES,
-    RECONNECT_DELAY_MS_MAX,
-    RECONNECT_DELAY_MS_MIN,
-    REMAINING_LENGTH_MAX,
-    SEGMENT_BYTES_MAX,
-    SEGMENT_BYTES_MIN,
-    SEGMENTS_MIN,
-    SEND_BYTES,
     STORE_RETRY_MS,
-    WINDOW_AHEAD_MAX,
-    WINDOW_DEFAULT,
-    WINDOW_MAX,
-    WINDOW_QOS2_DEFAULT,
     const,
 )
 
 TYPE_CHECKING = False  # no module "typing" on a board
 if TYPE_CHECKING:
-    from .bulk import Bulk
     from .delivery import Delivery
     from .lanes import Lanes
-    from .pace import Pace
+    from .opening import Opened
     from .payload_files import Stream
     from .spill import Spill
 
@@ -58,142 +35,28 @@ _BUFFER_BYTES = const(1024)  # to begin with: a board's window of eight messages
 # DISCONNECT reason codes (5.0, 3.14.2.1) that speak of the connection or the server, never of a message.
 _NOT_THE_MESSAGE = (0x04, 0x87, 0x88, 0x89, 0x8B, 0x8D, 0x8E, 0x96, 0x97, 0x98, 0x9C, 0x9D, 0x9F, 0xA0)
 
+
 class Engine:
-    """One cache, delivered over one transport. See ``__init__`` for the parameters; all times are milliseconds.
+    """One cache, delivered over one transport. All times are milliseconds."""
 
-    Recovers the cache when it is made. Raises ValueError for a parameter out of range, FormatError for a cache of a
-    newer disk version (left untouched), OSError from the store.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        transport: Transport,
-        random: Random,
-        listener: "Listener | None" = None,
-        window: int = WINDOW_DEFAULT,
-        window_qos2: int = WINDOW_QOS2_DEFAULT,
-        ack_timeout_ms: int = ACK_TIMEOUT_MS,
-        connect_timeout_ms: int = CONNECT_TIMEOUT_MS,
-        reconnect_delay_ms_min: int = RECONNECT_DELAY_MS_MIN,
-        reconnect_delay_ms_max: int = RECONNECT_DELAY_MS_MAX,
-        checkpoint_delay_ms: int = CHECKPOINT_DELAY_MS,
-        segment_bytes_max: int = SEGMENT_BYTES_MAX,
-        read_bytes: int = READ_BYTES,
-        send_bytes: int = SEND_BYTES,
-        session_marker: int = 0,
-        trust_lost_session: bool = False,
-        cache_bytes_max: int = 0,
-        cache_messages_max: int = 0,
-        free_bytes_min: int = 0,
-        followed: "tuple[int, int, int] | None" = None,
-        clock: "Clock | None" = None,
-        lanes: "Lanes | None" = None,
-        pace: "Pace | None" = None,
-        spill_after_ms: int = 0,
-        identity: str = "",
-        bulk: "Bulk | None" = None,
-        inline_bytes_max: int = INLINE_BYTES_MAX,
-    ) -> None:
-        """``session_marker``: a number that changes when the MQTT session is another one (CRC-32 of the client id).
-
-        ``trust_lost_session``: where the broker lost its session, a message whose PUBREC had come counts as delivered
-        (instead of being sent again, which may give a duplicate).
-        ``cache_bytes_max``, ``cache_messages_max``, ``free_bytes_min``: see Room; 0 is no bound.
-        ``followed``: somebody else appends to the journal, and this is its ``end_seq``, ``active_seq`` and ``skipped``.
-        This engine only delivers: ``journal.follow`` tells it of more. Nothing may be appended while it is made.
-        ``lanes``: a second lane, which goes ahead of this one. ``pace``: of the backlog.
-        ``spill_after_ms``: ``store`` is a SpillStore, see Spill; 0: it is not.
-        ``identity``: the MQTT client identifier, if messages are to carry it with epoch and number (MQTT 5 only).
-        ``bulk``: many messages that wait are sent as one.
-        ``inline_bytes_max``: a payload that is longer gets a file of its own (``prepared.py``).
-        """
-        _check("window", window, 1, WINDOW_MAX)
-        _check("window_qos2", window_qos2, 1, WINDOW_MAX)
-        _check("ack_timeout_ms", ack_timeout_ms, 1, 1 << 29)
-        _check("connect_timeout_ms", connect_timeout_ms, 1, 1 << 29)
-        _check("reconnect_delay_ms_min", reconnect_delay_ms_min, 1, 1 << 29)
-        _check("reconnect_delay_ms_max", reconnect_delay_ms_max, reconnect_delay_ms_min, 1 << 29)
-        _check("checkpoint_delay_ms", checkpoint_delay_ms, 0, 1 << 29)
-        _check("segment_bytes_max", segment_bytes_max, SEGMENT_BYTES_MIN, 1 << 30)
-        _check("free_bytes_min", free_bytes_min, 0, 1 << 62)
-        _check("inline_bytes_max", inline_bytes_max, 0, REMAINING_LENGTH_MAX)
-        if cache_messages_max:
-            _check("cache_messages_max", cache_messages_max, 1, 1 << 62)
-            # What may be in flight is never evicted, and after a power cut that is twice the window.
-            quarter = max(1, cache_messages_max // 4)
-            window = min(window, quarter)
-            window_qos2 = min(window_qos2, quarter)
-        if cache_bytes_max:
-            _check("cache_bytes_max", cache_bytes_max, SEGMENTS_MIN * SEGMENT_BYTES_MIN, 1 << 62)
-            # Space comes back by whole segments: a cache that is one segment would be full for ever.
-            segment_bytes_max = min(segment_bytes_max, cache_bytes_max // SEGMENTS_MIN)
-        self._store = store
+    def __init__(self, opened: "Opened", transport: Transport) -> None:
+        options = opened.options
         self._transport = transport
-        self._listener = listener or Listener()
-        self._clock = clock or Clock()
-        self._backoff = Backoff(reconnect_delay_ms_min, reconnect_delay_ms_max, random)
-        self._ack_timeout_ms = ack_timeout_ms
-        self._connect_timeout_ms = connect_timeout_ms
-        self._checkpoint_delay_ms = checkpoint_delay_ms
-        self._session_marker = session_marker
-        self._trust = trust_lost_session
-
-        has_bounds = cache_bytes_max or cache_messages_max or free_bytes_min
-        ahead_windows = AHEAD_WINDOWS_BOUNDED if has_bounds else AHEAD_WINDOWS
-
-        span = bulk.span(window_qos2, cache_messages_max) if bulk is not None else 0
-
-        def lane_of(of_store: Store, to: Listener, id_first: int, id_span: int, places_max: int) -> Lane:
-            return Lane(
-                of_store,
-                to,
-                random,
-                min(window, places_max),
-                min(window_qos2, places_max),
-                segment_bytes_max,
-                read_bytes,
-                send_bytes,
-                session_marker,
-                ahead_windows,
-                followed,
-                id_first,
-                id_span,
-                identity,
-                bulk,
-                min(span, places_max),
-                inline_bytes_max,
-            )
-
-        self._lanes = lanes
-        lane = lane_of(store, self._listener, 1, PACKET_ID_SPAN, WINDOW_MAX)
-        lane.delivery.pace = pace
-        self.lanes = [lane]
+        self._listener = opened.listener
+        self._clock = options.clock or Clock()
+        self._backoff = Backoff(options.reconnect_delay_ms_min, options.reconnect_delay_ms_max, opened.random)
+        self._ack_timeout_ms = options.ack_timeout_ms
+        self._connect_timeout_ms = options.connect_timeout_ms
+        self._checkpoint_delay_ms = options.checkpoint_delay_ms
+        self._session_marker = options.session_marker
+        self._trust = options.trust_lost_session
+        self._lanes = options.lanes
+        self.lanes = opened.lanes
+        self.spill = opened.spill
+        lane = self.lanes[0]
         self.journal = lane.journal
         self.spool = lane.spool
-        self.delivery: Delivery | Lanes = lane.delivery  # of all lanes
-        if lanes is not None:
-            listener = lanes.listener(self._listener)
-            ahead = lane_of(lanes.store, listener, PACKET_ID_AHEAD, PACKET_ID_AHEAD_SPAN, WINDOW_AHEAD_MAX)
-            lanes.join(lane, ahead)
-            self.lanes.append(ahead)
-            self.delivery = lanes
-        if has_bounds:
-            from .room import Room  # noqa: PLC0415 - only here: a board without bounds has no room for it
-
-            room = Room(store, self.lanes, cache_bytes_max, cache_messages_max, free_bytes_min)
-            for each in self.lanes:
-                each.spool.room = room
-
-        self.spill: "Spill | None" = None
-        if spill_after_ms:
-            _check("spill_after_ms", spill_after_ms, 1, 1 << 29)
-            if lanes is not None:
-                raise ValueError("messages of a cache with two lanes cannot wait in RAM (spill_after_ms)")
-            from .spill import Spill  # noqa: PLC0415 - only here: most have no use for it
-
-            self.spill = Spill(store, lane, spill_after_ms, segment_bytes_max)
-
+        self.delivery: Delivery | Lanes = options.lanes or lane.delivery  # of all lanes
         self.connections = 0  # that came up since the start
         self.down_reason = "not connected yet"
         self.store_error = ""  # why the delivering side waits for the disk; "" when it does not
@@ -207,7 +70,8 @@ class Engine:
         self._wiping = self._wiping and not self.delivery.session_known()
         self._wiped = False
         # Filled again and again: it keeps its room. On a board there may be none in one piece later.
-        self._buffer = bytearray(send_bytes if bulk else min(send_bytes, _BUFFER_BYTES))
+        send_bytes = options.send_bytes
+        self._buffer = bytearray(send_bytes if options.bulk else min(send_bytes, _BUFFER_BYTES))
         self._nothing = bytearray()
         self._out: bytearray | memoryview = self._nothing  # what is being sent: the buffer, a piece, or nothing
         self._out_at = 0  # how much of it the transport has taken
@@ -223,7 +87,6 @@ class Engine:
         self._probed = 0
         self._probes = 0
         self._parkings = 0  # since the last acknowledgement
-        self._reserve()
 
     # --- for the port ---
 
@@ -572,17 +435,6 @@ class Engine:
         else:
             self.store_error = ""
 
-    def _reserve(self) -> None:
-        """Write both checkpoints of a new cache at once: when the disk is full of messages they need no more room.
-
-        Without them nothing may be sent, and so nothing would ever be freed.
-        """
-        while self.delivery.saves() < 2:
-            try:
-                self.delivery.save()
-            except OSError:
-                return  # the disk may be full of other things, and be free again when there is something to send
-
     def _save_if_due(self, now_ms: int) -> None:
         if not self.delivery.unsaved:
             self._unsaved_since = -1
@@ -632,8 +484,3 @@ class Engine:
         elif self._unsaved_since >= 0:
             due = min(due, self._unsaved_since + self._checkpoint_delay_ms - now_ms)
         return max(0, due)
-
-
-def _check(name: str, value: int, low: int, high: int) -> None:
-    if not isinstance(value, int) or not low <= value <= high:
-        raise ValueError("%s must be a whole number from %d to %d, not %r" % (name, low, high, value))

@@ -4,19 +4,19 @@ Looks at every segment's header and at the frames of the last one, so the time i
 segments, not of records. It always comes to an end: what does not read is moved aside, never deleted (law 6).
 """
 
-from . import checkpoint as checkpoints
-from .checkpoint import PLACE_DONE, PLACE_WAITING, Checkpoint
+from . import slots
+from .checkpoint import PLACE_DONE, PLACE_ORPHAN, PLACE_WAITING, Checkpoint
 from .contracts import Random, Store
 from .errors import is_unreadable
 from .limits import AHEAD_WINDOWS, AHEAD_WINDOWS_BOUNDED, READ_BYTES, SEQ_FIRST, const
 from .record import FRAME_BYTES_MIN
 from .segment import (
     JOURNAL,
+    QUARANTINE,
     RECORD,
     SegmentReader,
     parse_name,
     quarantine,
-    quarantined,
     read_header,
     segment_name,
 )
@@ -48,7 +48,7 @@ def recover(
     store: Store, span: int, random: Random, read_bytes: int = READ_BYTES, ahead_windows: int = AHEAD_WINDOWS
 ) -> Recovered:
     """Survey the cache. Raises FormatError for a newer disk version, before anything is changed; OSError."""
-    state, doubtful = checkpoints.load(store)
+    state, doubtful = slots.load(store)
     files = _headers(store)
     if state is None:
         cache_id = _cache_id(files)
@@ -215,10 +215,20 @@ def _end_of_quarantined(store: Store, found: Recovered) -> int:
     They are looked for each time, because power may have failed when they had just been moved.
     """
     end = 0
-    for first_seq, cache_id, name in quarantined(store):
+    for first_seq, cache_id, name in _quarantined(store):
         if cache_id == found.checkpoint.cache_id and first_seq >= found.end_seq and not _header(store, name):
             end = max(end, first_seq + max(0, _size(store, name)) // FRAME_BYTES_MIN + 1)
     return end
+
+
+def _quarantined(store: Store) -> "list[tuple[int, int, str]]":
+    """(first seq, cache id, name) of each segment that was moved aside."""
+    found = []
+    for name in store.list(QUARANTINE):
+        parsed = parse_name(name[len(QUARANTINE) + 1 :][: len(segment_name(0, 0))])
+        if parsed is not None:
+            found.append((parsed[0], parsed[1], name))
+    return found
 
 
 def _last(
@@ -275,7 +285,7 @@ def _settle_reclaimed(state: Checkpoint, first_seq: int, skipped: int) -> None:
     evicted = max(0, min(first_seq, state.evicted_end) - max(state.cursor, state.evicted_first))
     for index in range(min(gone, len(state.places))):
         seq = state.cursor + index
-        settled = state.places[index] in (PLACE_DONE, checkpoints.PLACE_ORPHAN)
+        settled = state.places[index] in (PLACE_DONE, PLACE_ORPHAN)
         if settled and not state.evicted_first <= seq < state.evicted_end:
             gone -= 1  # in its account already
     gone -= evicted

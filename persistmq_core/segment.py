@@ -76,16 +76,6 @@ def quarantine(store: Store, name: str) -> None:
     store.move(name, new_name)
 
 
-def quarantined(store: Store) -> "list[tuple[int, int, str]]":
-    """(first seq, cache id, name) of each segment that was moved aside."""
-    found = []
-    for name in store.list(QUARANTINE):
-        parsed = parse_name(name[len(QUARANTINE) + 1 :][: len(segment_name(0, 0))])
-        if parsed is not None:
-            found.append((parsed[0], parsed[1], name))
-    return found
-
-
 class SegmentReader:
     """Reads the frames of one segment in order, over one buffer, across damage."""
 

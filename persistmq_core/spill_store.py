@@ -7,10 +7,11 @@ none of them a message, and a session with the broker of which nothing is known.
 
 from struct import unpack_from
 
-from .checkpoint import NAMES, SENT_BOUND_AT, Checkpoint, decode
+from .checkpoint import NAMES, SENT_BOUND_AT, Checkpoint
 from .contracts import Store
 from .limits import SPILL_BYTES_MAX, SPILL_BYTES_MIN, SPILL_NUMBERS, const
 from .segment import PAYLOADS, parse_name
+from .slots import decode
 
 _ENOENT = const(2)
 TYPE_CHECKING = False  # no module "typing" on a board

@@ -27,6 +27,7 @@ RANKS = {
     "segment": 2,
     "checkpoint": 3,
     "journal": 3,
+    "slots": 4,
     "backoff": 4,
     "dead_letters": 4,
     "packets": 4,
@@ -51,7 +52,9 @@ RANKS = {
     "parked": 7,
     "room": 12,
     "spill": 12,
-    "engine": 13,
+    "options": 13,
+    "opening": 14,
+    "engine": 15,
 }
 # Nothing happens in these that a test could look at.
 WITHOUT_TESTS = {"__init__", "contracts", "errors", "limits"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from persistmq import PersistClient
 
-from persistmq_core import checkpoint
+from persistmq_core import slots
 from persistmq_core.bundles import decode
 from tests.board.conftest import accepted, figures
 from tests.board.engine import Board
@@ -141,8 +141,8 @@ def test_a_gateway_ends_the_bundles_that_a_board_began(
         board.flash.write_bytes(flash)
         board.run_until_cut("main_job", port=broker.port, cut_after=cut_after, client=bundles(form))
         board.run("copy_cache", folder=str(folder), to="host")
-        slots = [checkpoint.decode((folder / name).read_bytes()) for name in ("checkpoint.0", "checkpoint.1")]
-        in_flight = decode(max(slots, key=lambda slot: slot.generation))[3]
+        states = [slots.decode((folder / name).read_bytes()) for name in ("checkpoint.0", "checkpoint.1")]
+        in_flight = decode(max(states, key=lambda state: state.generation))[3]
         if in_flight:
             break
     assert in_flight

@@ -14,6 +14,8 @@ from persistmq_core.contracts import Listener
 from persistmq_core.engine import Engine
 from persistmq_core.lanes import Lanes
 from persistmq_core.limits import AHEAD_SEQ
+from persistmq_core.opening import open_cache
+from persistmq_core.options import Options
 from persistmq_core.pace import Pace
 from tests.support.link import ModelTransport
 from tests.support.model_broker import ModelBroker
@@ -36,14 +38,8 @@ class Node(Listener):
         self.link = ModelTransport(self.broker, Rng(1), latency_ms_min=100, latency_ms_max=150)
         self.link.bytes_per_tick = LINK_BYTES_PER_MS
         self.stores = [FileStore(folder), FileStore(folder / "ahead")]
-        self.engine = Engine(
-            self.stores[0],
-            self.link,
-            Rng(2),
-            self,
-            lanes=Lanes(self.stores[1], "live_first"),
-            pace=Pace(BACKLOG_PER_SECOND),
-        )
+        options = Options(lanes=Lanes(self.stores[1], "live_first"), pace=Pace(BACKLOG_PER_SECOND))
+        self.engine = Engine(open_cache(self.stores[0], Rng(2), options, self), self.link)
         self.born_ms: dict[int, int] = {}  # of live messages that are not delivered
         self.worst_ms = 0
         self.published = 0

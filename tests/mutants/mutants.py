@@ -112,7 +112,7 @@ MUTANTS = (
     Mutant("identifier-short", 4, "delivery.py", "                    identifier = id_first + seq % id_span\n",
            "                    identifier = id_first + seq % 50\n", "",
            "Identifiers are used again after 50 messages."),
-    Mutant("lanes-meet", 4, "engine.py", "listener, PACKET_ID_AHEAD, PACKET", "listener, 1, PACKET", "lanes",
+    Mutant("lanes-meet", 4, "opening.py", "_ahead, PACKET_ID_AHEAD, PACKET", "_ahead, 1, PACKET", "lanes",
            "Both lanes have the same identifiers."),
     Mutant("bound-ignored", 4, "delivery.py", "                if seq >= self._sent_bound:\n",
            "                if seq < 0:\n", "crash", "Numbers go out beyond the bound that a restart will believe in."),
@@ -138,7 +138,7 @@ MUTANTS = (
     Mutant("ahead-takes-all", 9, "lanes.py", "        self._before.limit_qos2 = max(1, half)\n", "", "kinds link lanes",
            "Both lanes together leave more unreleased than the broker keeps."),
     # 6. It always starts, and keeps what is whole.
-    Mutant("slot-must-read", 6, "checkpoint.py", "            doubtful = True\n",
+    Mutant("slot-must-read", 6, "slots.py", "            doubtful = True\n",
            "            raise ValueError(name)\n", "damage", "A damaged checkpoint is the end."),
     Mutant("crc-unchecked", 6, "record.py", "        return crc == self._crc\n", "        return crc != 0\n", "damage",
            "Damaged bytes are delivered."),

@@ -1,9 +1,10 @@
 """A bundle that the broker does not take is taken apart, and only the culprit is parked."""
 
 from persistmq_core import packets
-from persistmq_core.checkpoint import NAMES, decode
+from persistmq_core.checkpoint import NAMES
 from persistmq_core.dead_letters import CONNECTION_DROPPED, FOLDER, PACKET_TOO_LARGE
 from persistmq_core.segment import JOURNAL
+from persistmq_core.slots import decode
 from tests.support.bulk_case import BulkCase, Bulky, bulk
 from tests.support.write_list_store import EIO, ENOSPC
 

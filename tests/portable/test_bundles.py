@@ -4,10 +4,11 @@ import unittest
 
 from persistmq_core import bundles
 from persistmq_core.bundles import COUNT, HEAD_LOST, QOS_2, PersistmqForm, SimpleForm
-from persistmq_core.checkpoint import PLACE_CARRIED, PLACE_CARRIER, PLACE_DONE, PLACE_RELEASED, Checkpoint, decode
+from persistmq_core.checkpoint import PLACE_CARRIED, PLACE_CARRIER, PLACE_DONE, PLACE_RELEASED, Checkpoint
 from persistmq_core.contracts import Compressor
 from persistmq_core.limits import CLOCK_VALID_MS, TOPIC_BYTES_MAX
 from persistmq_core.record import Record, encode
+from persistmq_core.slots import decode
 from tests.support.rng import Rng
 from tests.support.unbundle import messages_of, read_cbor, read_outer
 

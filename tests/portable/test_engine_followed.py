@@ -4,6 +4,8 @@ import unittest
 
 from persistmq_core.contracts import Transport
 from persistmq_core.engine import Engine
+from persistmq_core.opening import open_cache
+from persistmq_core.options import Options
 from tests.support.rng import Rng
 from tests.support.world import World
 
@@ -11,7 +13,7 @@ from tests.support.world import World
 class FollowedJournalTest(unittest.TestCase):
     def setUp(self):
         self.world = World()
-        self.appender = Engine(self.world.store, Transport(), Rng(5), segment_bytes_max=1024)
+        self.appender = Engine(open_cache(self.world.store, Rng(5), Options(segment_bytes_max=1024)), Transport())
 
     def begin(self):
         """The delivering process begins, or begins again."""

@@ -2,8 +2,7 @@
 
 import unittest
 
-from persistmq_core import checkpoint as checkpoints
-from persistmq_core import packets
+from persistmq_core import packets, slots
 from tests.support.world import World
 
 
@@ -67,7 +66,7 @@ class SessionTest(unittest.TestCase):
         while len(world.diary.connections) < 2:  # the broker keeps the session of the attempt between
             world.step(10)
         self.assertEqual(world.engine.delivery.window.cursor, 2)
-        self.assertEqual(checkpoints.load(world.store)[0].cursor, 2)
+        self.assertEqual(slots.load(world.store)[0].cursor, 2)
 
     def old_session(self):
         """A broker that holds a session of which this cache knows nothing."""

@@ -3,12 +3,13 @@
 import unittest
 
 from persistmq_core import packets
-from persistmq_core.checkpoint import NAMES, decode
+from persistmq_core.checkpoint import NAMES
 from persistmq_core.contracts import Clock
 from persistmq_core.identity import Identity
 from persistmq_core.limits import UNTOLD_KEPT_MAX, UNTOLD_TOLD_MAX
 from persistmq_core.recovery import recover
 from persistmq_core.segment import JOURNAL
+from persistmq_core.slots import decode
 from tests.simulation.identities import read
 from tests.support import mqtt_wire as wire
 from tests.support.rng import Rng

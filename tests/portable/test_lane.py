@@ -2,8 +2,8 @@
 
 import unittest
 
-from persistmq_core.contracts import Listener
-from persistmq_core.lane import Lane
+from persistmq_core.opening import open_cache
+from persistmq_core.options import Options
 from persistmq_core.packets import PUBLISH
 from tests.support.rng import Rng
 from tests.support.world import World
@@ -12,7 +12,8 @@ from tests.support.write_list_store import WriteListStore
 
 class LaneTest(unittest.TestCase):
     def lane(self, store=None):
-        return Lane(store or WriteListStore(), Listener(), Rng(1), 8, 4, 1024, 256, 1024, 7, 2, None, 1, 60000)
+        options = Options(8, 4, segment_bytes_max=1024, read_bytes=256, send_bytes=1024, session_marker=7)
+        return open_cache(store or WriteListStore(), Rng(1), options).lanes[0]
 
     def publish(self, lane, count):
         for _ in range(count):
@@ -50,16 +51,6 @@ class LaneTest(unittest.TestCase):
         name = store.list("journal")[0]
         self.assertEqual(lane.held_bytes(), store.size(name))
         self.assertEqual(self.lane(store).held_bytes(), store.size(name))
-
-    def test_another_session_is_not_known(self):
-        store = WriteListStore()
-        lane = self.lane(store)
-        lane.delivery.know_session(True, 7)
-        lane.delivery.save()
-        self.assertTrue(self.lane(store).delivery.session_known())
-        lane.delivery.know_session(True, 8)
-        lane.delivery.save()
-        self.assertFalse(self.lane(store).delivery.session_known())
 
     def test_identifiers_begin_where_they_are_told_to(self):
         world = World()

@@ -1,6 +1,7 @@
 """What a start makes of the checkpoints, and of a journal that does not fit them."""
 
-from persistmq_core.checkpoint import NAMES, PLACE_DONE, PLACE_ORPHAN, PLACE_RELEASED, load
+from persistmq_core.checkpoint import NAMES, PLACE_DONE, PLACE_ORPHAN, PLACE_RELEASED
+from persistmq_core.slots import load
 from tests.support import journal_files as files
 from tests.support.recovery_case import RecoveryTestCase
 

@@ -4,7 +4,7 @@ import sys
 import unittest
 
 from persistmq_core import checkpoint as checkpoints
-from persistmq_core import packets
+from persistmq_core import packets, slots
 from persistmq_core.contracts import UP
 from persistmq_core.errors import StoreError
 from persistmq_core.spill_store import ENTERING, IN_RAM, LEAVING, STORED
@@ -44,7 +44,7 @@ class SpillCase(unittest.TestCase):
         return seq
 
     def durable(self, world):
-        return checkpoints.load(world.store)[0]
+        return slots.load(world.store)[0]
 
 
 class HealthyTest(SpillCase):

@@ -3,6 +3,7 @@
 import unittest
 
 from persistmq_core import checkpoint as checkpoints
+from persistmq_core import slots
 from persistmq_core.checkpoint import Checkpoint
 from persistmq_core.segment import segment_name
 from persistmq_core.spill_store import ENTERING, IN_RAM, LEAVING, STORED, RamFile, SpillStore
@@ -62,7 +63,7 @@ class SpillStoreCase(unittest.TestCase):
         return state
 
     def durable(self):
-        return checkpoints.load(self.disk)[0]
+        return slots.load(self.disk)[0]
 
 
 class StoredTest(SpillStoreCase):
@@ -159,7 +160,7 @@ class InRamTest(SpillStoreCase):
         state = self.in_ram()
         self.assertEqual((self.store.state, state.generation), (IN_RAM, 5))
         for name in checkpoints.NAMES:
-            found = checkpoints.decode(self.disk.snapshot()[name])
+            found = slots.decode(self.disk.snapshot()[name])
             self.assertEqual((found.cursor, found.sent_bound, found.session_known), (140, 140, False))
             self.assertEqual((found.delivered, found.skipped, sum(found.places)), (4, 135, 0))
         self.assertEqual(self.durable().generation, 4)
@@ -400,7 +401,7 @@ class SpillTest(SpillStoreCase):
         self.save(state_of(2))
         self.store.spill()
         self.assertEqual((self.store.needs_checkpoint, self.durable().cursor), (True, 5))
-        self.assertEqual(checkpoints.load(self.disk)[0].older_cursor, 140)
+        self.assertEqual(slots.load(self.disk)[0].older_cursor, 140)
 
     def test_a_heap_with_holes_writes_piece_by_piece(self):
         self.in_ram()

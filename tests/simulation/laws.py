@@ -7,7 +7,7 @@ from binascii import crc32
 from struct import pack
 
 from persistmq_core import checkpoint as checkpoints
-from persistmq_core import packets
+from persistmq_core import packets, slots
 from persistmq_core.bundles import COUNT, decode
 from persistmq_core.limits import AHEAD_SEQ, PACKET_ID_AHEAD, PACKET_ID_AHEAD_SPAN, PACKET_ID_SPAN
 from persistmq_core.payloads import FILE, payload_name
@@ -230,7 +230,7 @@ class Laws:
             if content not in self._slots:
                 if len(self._slots) > 8:
                     self._slots.clear()
-                self._slots[content] = checkpoints.decode(content)
+                self._slots[content] = slots.decode(content)
             state = self._slots[content]
             if state is not None and (best is None or state.generation > best.generation):
                 best = state
@@ -238,8 +238,8 @@ class Laws:
 
     def slot_is_torn(self) -> bool:
         """A start finds a checkpoint slot that does not read."""
-        slots = [self.disk.content(lane + name) for name in checkpoints.NAMES for lane in LANES]
-        return any(slot is not None and checkpoints.decode(bytes(slot)) is None for slot in slots)
+        contents = [self.disk.content(lane + name) for name in checkpoints.NAMES for lane in LANES]
+        return any(each is not None and slots.decode(bytes(each)) is None for each in contents)
 
     # --- as things happen ---
 

@@ -9,6 +9,8 @@ from persistmq_core.engine import Engine
 from persistmq_core.errors import CacheFull, StoreError
 from persistmq_core.lanes import Lanes
 from persistmq_core.limits import AHEAD_SEQ, INLINE_BYTES_MAX, READS_BEFORE_DAMAGED, SEND_BYTES
+from persistmq_core.opening import open_cache
+from persistmq_core.options import Options
 from persistmq_core.prepared import Prepared
 from persistmq_core.record import REFERENCE_BYTES, frame_bytes
 from persistmq_core.spill_store import SpillStore
@@ -177,11 +179,7 @@ class World:
         self.disk.reads = reads
         spill_bytes = chosen["spill_bytes"]
         try:
-            self.engine = Engine(
-                SpillStore(self.disk, spill_bytes, numbers=chosen["spill_numbers"]) if spill_bytes else self.disk,
-                transport,
-                rng.fork(),
-                Ear(self),
+            options = Options(
                 window=chosen["window"],
                 window_qos2=chosen["window_qos2"],
                 ack_timeout_ms=2000,
@@ -203,6 +201,8 @@ class World:
                 identity="me" if chosen["identity"] else "",
                 bulk=self.bulk(),
             )
+            store = SpillStore(self.disk, spill_bytes, numbers=chosen["spill_numbers"]) if spill_bytes else self.disk
+            self.engine = Engine(open_cache(store, rng.fork(), options, Ear(self)), transport)
         except (OSError, ValueError, TypeError, LookupError, ArithmeticError) as error:
             raise LawBroken("6: it does not start: %r" % error)  # noqa: B904 - MicroPython chains no exceptions
         finally:

@@ -5,8 +5,9 @@ import unittest
 from persistmq_core import packets
 from persistmq_core.bulk import Bulk
 from persistmq_core.bundles import COUNT
-from persistmq_core.checkpoint import NAMES, decode
+from persistmq_core.checkpoint import NAMES
 from persistmq_core.contracts import Clock
+from persistmq_core.slots import decode
 
 from . import mqtt_wire as wire
 from .unbundle import messages_of

@@ -2,8 +2,9 @@
 
 import unittest
 
-from persistmq_core.checkpoint import PLACE_DONE, Checkpoint, load, save
+from persistmq_core.checkpoint import PLACE_DONE, Checkpoint, save
 from persistmq_core.recovery import recover
+from persistmq_core.slots import load
 
 from .journal_files import CACHE_ID
 from .rng import Rng

@@ -3,6 +3,8 @@
 from persistmq_core.contracts import UP, Listener
 from persistmq_core.engine import Engine
 from persistmq_core.errors import StoreError
+from persistmq_core.opening import open_cache
+from persistmq_core.options import Options
 from persistmq_core.prepared import Prepared
 from persistmq_core.spill_store import SpillStore
 from persistmq_core.spool import IsLarge
@@ -88,7 +90,7 @@ class World:
         if self.spill_bytes:
             store = self.spill = SpillStore(store, self.spill_bytes, numbers=self.spill_numbers)
             self.options.setdefault("spill_after_ms", 1000)
-        self.engine = Engine(store, self.link, Rng(self.seed), self.diary, **self.options)
+        self.engine = Engine(open_cache(store, Rng(self.seed), Options(**self.options), self.diary), self.link)
         return self
 
     def die(self, power_lost: bool = True, arriving: "int | None" = 0) -> "World":

@@ -33,6 +33,8 @@ from persistmq_core.limits import (
     WINDOW_DEFAULT,
     WINDOW_QOS2_DEFAULT,
 )
+from persistmq_core.opening import open_cache
+from persistmq_core.options import Options
 from persistmq_core.spool import IsLarge
 
 from . import clock, process_events
@@ -265,16 +267,14 @@ class PersistClient:
             if ahead is not None:
                 self._stores.append(ahead)
             self._ram = RamFirst(self._stores[0], spill_bytes) if durability == "spill" else None
-            self._engine = Engine(
-                self._ram or self._stores[0],
-                transport or Transport(),
-                SystemRandom(),
-                self._outcomes,
+            here = Options(
                 clock=clock.SystemClock(),
                 lanes=lanes_of(ahead, drain, backlog_share),
                 spill_after_ms=spill_after_ms if self._ram is not None else 0,
                 **engine_options,
             )
+            opened = open_cache(self._ram or self._stores[0], SystemRandom(), here, self._outcomes)
+            self._engine = Engine(opened, transport or Transport())
             commits = [
                 GroupCommit(lane.spool, lane.journal, not self._sync, self._appended) for lane in self._engine.lanes
             ]

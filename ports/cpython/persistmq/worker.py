@@ -15,6 +15,8 @@ from typing import Any, NamedTuple, NoReturn
 
 from persistmq_core.contracts import Listener
 from persistmq_core.engine import Engine
+from persistmq_core.opening import open_cache
+from persistmq_core.options import Options
 from persistmq_core.window import DONE
 
 from .chance import SystemRandom
@@ -173,10 +175,8 @@ class Worker:
         transport = PahoTransport(settings["client_id"], settings["connect_timeout_ms"], **settings["paho_kwargs"])
         for name, args, kwargs in settings["calls"]:
             getattr(transport.client, name)(*args, **kwargs)
-        options = settings["engine_options"]
-        engine = Engine(
-            store, transport, SystemRandom(), self._report, followed=followed, clock=SystemClock(), **options
-        )
+        options = Options(followed=followed, clock=SystemClock(), **settings["engine_options"])
+        engine = Engine(open_cache(store, SystemRandom(), options, self._report), transport)
         if engine.lanes[0].delivery.checkpoint.cache_id != settings["cache_id"]:
             raise RuntimeError("the cache has nothing on storage yet by which it could be known again")
         self._life = _Life(engine, transport, DeliveryHere(engine, transport))

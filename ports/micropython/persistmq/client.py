@@ -1,45 +1,32 @@
 """PersistClient on a board: the names of the CPython port, and ``step`` or ``run`` in place of a thread."""
 
 import gc
-import os
 import sys
-from binascii import crc32
 
-import persistmq_core.recovery  # with the rest, while the heap is in order; see _let_go_of
-from persistmq_core.contracts import Random
+import persistmq.start  # noqa: F401 - with the rest, while the heap is in order; see _let_go_of_the_start
 from persistmq_core.direct import Direct
-from persistmq_core.engine import Engine
 from persistmq_core.errors import CacheFull, ClientStopped, MessageDropped, StoreError
-from persistmq_core.limits import (
-    ACK_TIMEOUT_MS,
-    AHEAD_SEQ,
-    RECONNECT_DELAY_MS_MAX,
-    RECONNECT_DELAY_MS_MIN,
-    REMAINING_LENGTH_MAX,
-    SPILL_AFTER_MS,
-    STORE_RETRY_MS,
-    const,
-)
+from persistmq_core.limits import AHEAD_SEQ, STORE_RETRY_MS, const
 from persistmq_core.spool import IsLarge
 
-from .clock import Clock
 from .info import PublishInfo, expiry_seconds
 from .outcomes import Outcomes
-from .store import FileStore
-from .transport import UmqttTransport
 
 TYPE_CHECKING = False  # no module "typing" on a board
 if TYPE_CHECKING:
     from .many import PublishInfos
 
+_START = (
+    "persistmq.start",
+    "persistmq.directory",
+    "persistmq_core.opening",
+    "persistmq_core.options",
+    "persistmq_core.recovery",
+    "persistmq_core.slots",
+)
 _NO_MEMORY = "no memory"
 _BUSY_MS = const(5)  # how often run() looks while the broker owes an answer
 _IDLE_MS = const(100)  # and while nothing is under way: a publish waits for that long
-
-
-class _SystemRandom(Random):
-    def below(self, bound: int) -> int:
-        return int.from_bytes(os.urandom(4), "little") % bound
 
 
 class PersistClient(Outcomes):
@@ -57,113 +44,42 @@ class PersistClient(Outcomes):
     ``on_delivered``, ``on_dropped``, ``on_connection_up``, ``on_connection_down``: called inside ``step``.
     """
 
-    def __init__(
-        self,
-        client_id: str,
-        cache_type: str = "flat",
-        cache_path: str = "./cache",
-        *,
-        durability: str = "sync",
-        spill_bytes: int = 8192,
-        spill_after_ms: int = SPILL_AFTER_MS,
-        window: int = 8,
-        window_qos2: int = 8,
-        ack_timeout_ms: int = ACK_TIMEOUT_MS,
-        connect_timeout_ms: int = 10000,
-        reconnect_delay_ms_min: int = RECONNECT_DELAY_MS_MIN,
-        reconnect_delay_ms_max: int = RECONNECT_DELAY_MS_MAX,
-        segment_bytes_max: int = 16384,
-        inline_bytes_max: "int | None" = 4096,
-        read_bytes: int = 512,
-        send_bytes: int = 2048,
-        staged_bytes_max: int = 1024,
-        on_session_lost: str = "resend",
-        cache_bytes_max: "int | None" = None,
-        cache_messages_max: "int | None" = None,
-        free_bytes_min: int = 0,
-        on_full: str = "reject",
-        full_timeout_ms: "int | None" = None,
-        expires_after: "float | None" = None,
-        drain: "str | None" = None,
-        backlog_share: float = 0.5,
-        drain_messages_per_s: "float | None" = None,
-        drain_bytes_per_s: "float | None" = None,
-        **bulk_options: object,
-    ) -> None:
-        if not isinstance(client_id, str) or not client_id:
-            raise ValueError("client_id must be a string that is not empty, not %r" % (client_id,))
-        _one_of("cache_type", cache_type, ("flat",))
-        _one_of("durability", durability, ("sync", "async", "spill"))
-        if spill_after_ms < 1:
-            raise ValueError("spill_after_ms must be 1 at least, not %r" % spill_after_ms)
-        _one_of("on_session_lost", on_session_lost, ("resend", "trust"))
-        _one_of("on_full", on_full, ("reject", "block", "drop_oldest"))
-        if 0 in (cache_bytes_max, cache_messages_max):
-            raise ValueError("a cache that may hold nothing; None is no bound")
+    def __init__(self, client_id: str, *more: object, **named: object) -> None:
+        """The parameters are those of ``Start``."""
+        from .start import Start  # noqa: PLC0415 - needed once, and let go of
+
         super().__init__()
-        self._on_full = on_full
-        self._full_timeout_ms = full_timeout_ms
-        self._expires_s = expiry_seconds(expires_after)
-        self._is_stepping = False
-        self._sync = durability != "async"
-        self._staged_bytes_max = staged_bytes_max
-        self._clock = Clock()
-        self._transport = UmqttTransport(client_id, self._clock, connect_timeout_ms, max(window, window_qos2))
-        self.mqtt_client = self._transport.connection
-        self._stores = [FileStore(cache_path)]
-        lanes = pace = None
-        if drain is not None or self._stores[0].has_folder("ahead"):
-            from persistmq_core.lanes import Lanes  # noqa: PLC0415 - as few have them, and they cost 6 KB
+        made = Start(self, client_id, *more, **named)
+        _let_go_of_the_start()
+        gc.collect()
+        threshold = gc.threshold()
+        gc.threshold(2048)
+        # Only now, in the place of what the start needed.
+        from persistmq_core.engine import Engine  # noqa: PLC0415
 
-            if window_qos2 < 2:
-                raise ValueError("window_qos2 must be 2 at least with drain=: each lane has half of it")
-            self._stores.append(FileStore(cache_path + "/ahead"))
-            lanes = Lanes(self._stores[1], drain or "in_order", backlog_share)
-        if drain_messages_per_s or drain_bytes_per_s:
-            from persistmq_core.pace import Pace  # noqa: PLC0415
+        from .transport import UmqttTransport  # noqa: PLC0415
 
-            pace = Pace(drain_messages_per_s or 0, drain_bytes_per_s or 0)
-        bulk = None
-        if bulk_options:
-            from .bundling import bulk_of  # noqa: PLC0415 - as few want it
+        gc.threshold(threshold)
+        gc.collect()
 
-            bulk = bulk_of(client_id, **bulk_options)
-        store = self._stores[0]
-        if durability == "spill":
-            from persistmq_core.spill_store import SpillStore  # noqa: PLC0415 - as few want it
-
-            store = SpillStore(store, spill_bytes)
-        self._engine = Engine(
-            store,
-            self._transport,
-            _SystemRandom(),
-            self,
-            window=window,
-            window_qos2=window_qos2,
-            ack_timeout_ms=ack_timeout_ms,
-            connect_timeout_ms=3 * connect_timeout_ms,  # the transport bounds each step; this bounds before_connect
-            reconnect_delay_ms_min=reconnect_delay_ms_min,
-            reconnect_delay_ms_max=reconnect_delay_ms_max,
-            segment_bytes_max=segment_bytes_max,
-            inline_bytes_max=REMAINING_LENGTH_MAX if inline_bytes_max is None else inline_bytes_max,
-            read_bytes=read_bytes,
-            send_bytes=send_bytes,
-            session_marker=crc32(client_id.encode()),
-            trust_lost_session=on_session_lost == "trust",
-            cache_bytes_max=cache_bytes_max or 0,
-            cache_messages_max=cache_messages_max or 0,
-            free_bytes_min=free_bytes_min,
-            clock=self._clock,
-            lanes=lanes,
-            pace=pace,
-            spill_after_ms=spill_after_ms if durability == "spill" else 0,
-            bulk=bulk,
+        options = made.opened.options
+        self._clock = made.clock
+        self._transport = UmqttTransport(
+            client_id, made.clock, made.connect_timeout_ms, max(options.window, options.window_qos2)
         )
-        _let_go_of("recovery")
+        self.mqtt_client = self._transport.connection
+        self._engine = Engine(made.opened, self._transport)
+        self._stores = made.stores
+        self._sync = made.sync
+        self._staged_bytes_max = made.staged_bytes_max
+        self._on_full = made.on_full
+        self._full_timeout_ms = made.full_timeout_ms
+        self._expires_s = made.expires_s
         self._direct = Direct() if self._sync else None
         self._kept = {}  # "async": spool -> a group that storage refused
         self._store_error = ""
         self._failure = ""  # why the last step broke off; the next one begins again
+        self._is_stepping = False
         self._has_address = False
         self._stopped = False
         self._closed = False
@@ -500,13 +416,11 @@ def _is_behind(ends: "list[int]", cursors: "tuple[int, ...]") -> bool:
     return not [1 for index in range(len(ends)) if cursors[index] < ends[index]]
 
 
-def _one_of(name: str, value: object, allowed: "tuple[str, ...]") -> None:
-    if value not in allowed:
-        raise ValueError("%s must be %s, not %r" % (name, " or ".join([repr(word) for word in allowed]), value))
-
-
-def _let_go_of(module: str) -> None:
+def _let_go_of_the_start() -> None:
     """Free the code that only the start needs. Another client imports it again."""
-    sys.modules.pop("persistmq_core." + module, None)
-    if hasattr(persistmq_core, module):
-        delattr(persistmq_core, module)
+    for name in _START:
+        package, _, module = name.rpartition(".")
+        sys.modules.pop(name, None)
+        package = sys.modules[package]
+        if hasattr(package, module):
+            delattr(package, module)

@@ -1,5 +1,6 @@
-"""Time that never goes back, from a counter that wraps."""
+"""Time that never goes back, from a counter that wraps; and chance."""
 
+import os
 import time
 
 from persistmq_core import contracts
@@ -29,3 +30,10 @@ class Clock(contracts.Clock):
     def stamp_ms(self) -> int:
         """For a message that is accepted now."""
         return self.unix_ms() or self.now_ms()
+
+
+class SystemRandom(contracts.Random):
+    """The board's own source."""
+
+    def below(self, bound: int) -> int:
+        return int.from_bytes(os.urandom(4), "little") % bound

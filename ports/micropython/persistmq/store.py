@@ -9,9 +9,7 @@ import os
 from persistmq_core.contracts import Store
 from persistmq_core.limits import const
 
-_FOLDERS = ("journal", "dead", "quarantine")
 _FILE = const(0x8000)  # of os.ilistdir and os.stat
-_FOLDER = const(0x4000)
 _PAYLOADS = "payloads/"
 _ENOENT = const(2)
 _ENOMEM = const(12)
@@ -25,27 +23,16 @@ class FileStore(Store):
     """
 
     def __init__(self, path: str) -> None:
+        from .directory import prepare  # noqa: PLC0415 - needed once
+
         self.path = path = path.rstrip("/") or "/"
-        _make_folders(path)
-        for folder in _FOLDERS:
-            _make_folders(self._full(folder))
-        # FAT is told by what it does: os.statvfs looks alike, and the type of a mounted file system is not to be had
-        # on all boards.
-        if _exists(self._full("JOURNAL")):
-            raise ValueError(
-                "cache_path %r lies on FAT, where a power cut can take messages that were stored: use littlefs "
-                "(os.VfsLfs2.mkfs)" % path
-            )
+        prepare(path)
         self._append_name = ""
         self._append_file = None
         self._append_bytes = 0
         self._read_name = ""
         self._read_file = None
         self._kept = {}  # name -> file: the checkpoints, written again and again
-
-    def has_folder(self, folder: str) -> bool:
-        """Whether it is there."""
-        return _exists(self._full(folder))
 
     def list(self, folder: str) -> "list[str]":
         try:
@@ -79,7 +66,9 @@ class FileStore(Store):
             self._forget(name)
             self._close_append()
             if name.startswith(_PAYLOADS):
-                _make_folders(self._full(_PAYLOADS[:-1]))  # not before it is needed: a folder costs two blocks
+                from .directory import make_folders  # noqa: PLC0415 - few boards have such
+
+                make_folders(self._full(_PAYLOADS[:-1]))  # not before it is needed: a folder costs two blocks
             self._append_file = self._open(name, "a+b")
             self._append_bytes = self._append_file.seek(0, 2)
             self._append_name = name
@@ -177,25 +166,3 @@ def _close(file: object) -> None:
             file.close()
         except OSError:
             pass  # what was synced stays, what was not has been reported
-
-
-def _exists(path: str) -> bool:
-    try:
-        os.stat(path)
-    except OSError:
-        return False
-    return True
-
-
-def _make_folders(path: str) -> None:
-    """Make ``path`` and what is missing above it. Raises OSError, also where a file stands in the way."""
-    try:
-        if os.stat(path)[0] & _FOLDER:
-            return
-    except OSError:
-        above = path.rpartition("/")[0]
-        if above and above != ".":
-            _make_folders(above)
-        os.mkdir(path)
-        return
-    raise OSError(_ENOTDIR, "a file stands where a folder of the cache belongs: %s" % path)

@@ -5,11 +5,14 @@ The broker keeps the book, so each test ends with: all delivered, QoS 2 once, no
 
 import time
 
-from persistmq import PersistClient, client
+from persistmq import PersistClient, clock, start
+from persistmq import store as stores
 from persistmq.transport import UmqttTransport
 
 from persistmq_core.contracts import DOWN, UP
 from persistmq_core.engine import Engine
+from persistmq_core.opening import open_cache
+from persistmq_core.options import Options
 from tests.support import mini_unittest
 from tests.support import mqtt_wire as wire
 from tests.support.model_broker import ModelBroker
@@ -38,11 +41,8 @@ class OverLwip(mini_unittest.TestCase):
         self.transport = UmqttTransport("board", self.clock, 1000, 8)
         self.transport.connection.configure("broker", 1883, None, None, None, 60)
         self.diary = Diary()
-        self.engine = Engine(
-            WriteListStore(),
-            self.transport,
-            Rng(1),
-            self.diary,
+        self.store = WriteListStore()
+        options = Options(
             window=8,
             window_qos2=8,
             ack_timeout_ms=2000,
@@ -51,6 +51,7 @@ class OverLwip(mini_unittest.TestCase):
             read_bytes=512,
             segment_bytes_max=4096,
         )
+        self.engine = Engine(open_cache(self.store, Rng(1), options, self.diary), self.transport)
         self.published = []
 
     def publish(self, count, qos=2, payload_bytes=50):
@@ -183,12 +184,12 @@ class WhatBreaks(OverLwip):
 
     def test_power_that_fails_in_the_middle_of_a_handshake(self):
         self.stand_still()
-        store = self.engine._store
+        store = self.store
         network.sockets[0].close()
         store.power_up(Rng(3), "lose", True)
         self.transport = UmqttTransport("board", self.clock, 1000, 8)
         self.transport.connection.configure("broker", 1883, None, None, None, 60)
-        self.engine = Engine(store, self.transport, Rng(1), window=8, window_qos2=8, read_bytes=512)
+        self.engine = Engine(open_cache(store, Rng(1), Options(8, 8, read_bytes=512)), self.transport)
         self.assertAllDelivered()
 
 
@@ -283,11 +284,10 @@ class Waiting(OverLwip):
 
 
 class StoreInRam(WriteListStore):
+    path = ""
+
     def close(self):
         pass
-
-    def has_folder(self, name):
-        return False
 
 
 class FakeOs:
@@ -301,8 +301,9 @@ class FakeOs:
 class TheClient(OverLwip):
     def test_publishes_flushes_stops_and_goes_on_with_the_same_cache(self):
         store = StoreInRam()
-        client.FileStore = lambda path: store
-        client.os = FakeOs  # it has no urandom here
+        # The first client has its start's code already, the next one loads it again.
+        start.FileStore = stores.FileStore = lambda path: store
+        clock.os = FakeOs  # it has no urandom here
         options = {"reconnect_delay_ms_min": 1, "reconnect_delay_ms_max": 5}
         for day in range(3):
             persistent = PersistClient("board", **options)
