@@ -1,5 +1,8 @@
 """A broker, a receiver at it and clients that are stopped, for each test its own."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +32,18 @@ def receiver(broker: Mosquitto) -> Iterator[Receiver]:
 def cache_type() -> str:
     """Of the clients that ``make_client`` makes; a module with BOTH_CACHE_TYPES has its tests run with each."""
     return "flat"
+
+
+@pytest.fixture(scope="session")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with 0.1.4 and what it needs: tools/test has one, and else it is fetched."""
+    named = os.environ.get("PERSISTMQ_0_1_4")
+    if named:
+        return Path(named)
+    folder = tmp_path_factory.mktemp("persistmq-0.1.4")
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*install, "--target", str(folder), "persistmq==0.1.4"], check=True)
+    return folder
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -58,18 +58,6 @@ sys.stdin.read()
 """
 
 
-@pytest.fixture(scope="session")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with 0.1.4 and what it needs: tools/test has one, and else it is fetched."""
-    named = os.environ.get("PERSISTMQ_0_1_4")
-    if named:
-        return Path(named)
-    folder = tmp_path_factory.mktemp("persistmq-0.1.4")
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*install, "--target", str(folder), "persistmq==0.1.4"], check=True)
-    return folder
-
-
 class Old:
     """A program on 0.1.4, and the processes that it has begun."""
 
