@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from _bench.bundles import Bundles
 from _bench.cache_types import CacheTypes
 from _bench.footprints import BytesWritten, Day, Reopen
 from _bench.links import Link
@@ -29,6 +30,7 @@ _IN_ORDER: list[Benchmark] = [
     DurablePublish(),
     SlowDisk(),
     Link(),
+    Bundles(),
     Reopen(),
     BytesWritten(),
     Day(),

@@ -1,9 +1,11 @@
 """A long link: `python -m _bench.forwarder TARGET_PORT DELAY_MS`, a process of its own that prints its port.
 
 It passes bytes on in both directions, each of them DELAY_MS later, as many as come: a link that is long and not narrow.
+At SIGTERM it prints how many it took, from who connected and from the other side, and ends.
 """
 
 import selectors
+import signal
 import socket
 import sys
 import time
@@ -22,6 +24,7 @@ class _Way:
         self.target = target
         self.chunks: deque[tuple[float, bytes]] = deque()
         self.ended = False
+        self.taken_bytes = 0
 
     def take(self, delay_s: float) -> None:
         try:
@@ -31,6 +34,7 @@ class _Way:
         except OSError:
             came = b""
         self.ended = not came
+        self.taken_bytes += len(came)
         self.chunks.append((time.monotonic() + delay_s, came))
 
     def pass_on(self) -> float | None:
@@ -51,6 +55,16 @@ def main() -> None:
     selector = selectors.DefaultSelector()
     selector.register(listener, selectors.EVENT_READ, None)
     ways: list[_Way] = []
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    try:
+        _forward(listener, selector, ways, target_port, delay_s)
+    finally:
+        print(*(sum(way.taken_bytes for way in ways[side::2]) for side in (0, 1)), flush=True)
+
+
+def _forward(
+    listener: socket.socket, selector: selectors.BaseSelector, ways: list[_Way], target_port: int, delay_s: float
+) -> None:
     while True:
         due = [when for way in ways if (when := way.pass_on()) is not None]
         timeout_s = max(0.0, min(due) - time.monotonic()) if due else None

@@ -71,13 +71,28 @@ def drain(runner: Runner, messages: int, rtt_ms: int, contestant: Contestant) ->
     with ExitStack() as stack:
         folder = Path(stack.enter_context(runner.new_folder()))
         broker = stack.enter_context(Broker(runner.mosquitto, folder, WIDE))
-        port = stack.enter_context(_forwarder(broker.port, rtt_ms / 2)) if rtt_ms else broker.port
+        port = stack.enter_context(long_link(broker.port, rtt_ms / 2)).port if rtt_ms else broker.port
         count = contestant.count_of(messages)
         return runner.process(contestant, "drain", port=port, messages=count, payload_bytes=PAYLOAD_BYTES)
 
 
+class LongLink:
+    """The process of `forwarder.py`. ``port``: to connect to."""
+
+    def __init__(self, process: "subprocess.Popen[str]", port: int) -> None:
+        self._process = process
+        self.port = port
+
+    def end(self) -> tuple[int, int]:
+        """How many bytes went there and back."""
+        self._process.terminate()
+        assert self._process.stdout
+        there, back = self._process.stdout.readline().split()
+        return int(there), int(back)
+
+
 @contextmanager
-def _forwarder(target_port: int, delay_ms: float) -> Iterator[int]:
+def long_link(target_port: int, delay_ms: float) -> Iterator[LongLink]:
     command = [sys.executable, "-m", "_bench.forwarder", str(target_port), str(delay_ms)]
     environment = Contestant("forwarder", "").environment()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
@@ -86,6 +101,6 @@ def _forwarder(target_port: int, delay_ms: float) -> Iterator[int]:
             line = process.stdout.readline()
             if not line:
                 raise BenchFailed("the forwarder did not come up")
-            yield int(line)
+            yield LongLink(process, int(line))
         finally:
             process.kill()

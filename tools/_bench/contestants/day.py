@@ -39,7 +39,7 @@ class AnsweringTransport(Transport):
     def state(self) -> int:
         return self._state
 
-    def send(self, view: memoryview) -> int:
+    def send(self, view: memoryview, follows: int = 0) -> int:
         start = 0
         while start < len(view):
             whole = split(view, start)

@@ -1,5 +1,6 @@
 """PersistMQ as it lies here, used as any program uses it."""
 
+import random
 import threading
 from typing import Any
 
@@ -76,6 +77,25 @@ def drain(port: int, messages: int, payload_bytes: int, qos: int, **options: Any
     """A backlog that lies on storage, from connect_async() to the last acknowledgement."""
     client = open_client(**options)
     fill(client, messages, bytes(payload_bytes), qos)
+    with Meter() as meter:
+        client.connect_async(HOST, port)
+        flush(client)
+    check(client, messages)
+    client.stop()
+    return meter.figures(messages)
+
+
+def drain_readings(port: int, messages: int, qos: int, **options: Any) -> dict[str, Any]:
+    """The same of readings as there are in practice: JSON of some 60 bytes, of eight sensors, no two alike."""
+    client = open_client(**options)
+    choose = random.Random(1)
+    batch = []
+    for number in range(messages):
+        reading = f'{{"t":{1767225600 + number / 8:.3f},"value":{choose.gauss(3.2, 0.4):.4f},"unit":"bar","ok":true}}'
+        batch.append((f"plant/line-3/pump-{number % 8}/pressure", reading))
+    infos = client.publish_many(batch, qos)
+    if not infos[-1].wait_for_stored(_TIMEOUT_S):
+        raise TimeoutError("the backlog was not stored")
     with Meter() as meter:
         client.connect_async(HOST, port)
         flush(client)
