@@ -228,8 +228,8 @@ class BulkDelivery(Delivery):
 
     # --- storage ---
 
-    def must_save(self) -> bool:
-        return self._is_new or super().must_save()
+    def is_urgent(self) -> bool:
+        return self._is_new or super().is_urgent()
 
     def _save(self) -> None:
         some = self._msg_count or self._ranges

@@ -307,9 +307,13 @@ class Delivery:
     # --- storage ---
 
     def must_save(self) -> bool:
-        """Something waits for a checkpoint: a PUBREL, a dead letter, what expired, or numbers beyond the bound."""
+        """Something waits for a checkpoint: a PUBREL, or what is urgent."""
+        return bool(self._received) or self.is_urgent()
+
+    def is_urgent(self) -> bool:
+        """A dead letter waits for a checkpoint, or what expired, or numbers beyond the bound."""
         is_new = self.identity is not None and self.identity.is_new
-        return bool(self._received or self._refused or self._expired or self._bound_reached or is_new)
+        return bool(self._refused or self._expired or self._bound_reached or is_new)
 
     def save(self) -> None:
         """Park what was refused, then make cursor, window and accounts durable. Raises OSError."""

@@ -15,6 +15,7 @@ from .limits import (
     STORE_RETRY_MS,
     const,
 )
+from .window import SENT_2
 
 TYPE_CHECKING = False  # no module "typing" on a board
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class Engine:
         self._connect_timeout_ms = options.connect_timeout_ms
         self._checkpoint_delay_ms = options.checkpoint_delay_ms
         self._session_marker = options.session_marker
+        self._gather_ms = options.gather_ms
+        self._gather_by = -1  # when a checkpoint that waits for more PUBRECs is to be written; -1: none waits
         self._trust = options.trust_lost_session
         self._lanes = options.lanes
         self.lanes = opened.lanes
@@ -335,7 +338,7 @@ class Engine:
         stream = self.delivery.stream
         if stream is not None:
             return self._go_on(now_ms, stream)
-        if self.delivery.must_save() and not self._save(now_ms):
+        if self.delivery.must_save() and not self._gathers(now_ms) and not self._save(now_ms):
             return False
         if self._disk_rests(now_ms):
             return False
@@ -355,7 +358,8 @@ class Engine:
         if not out:
             # Nothing could be sent before a save: at once, for it may be long until something else happens. Or all that
             # was read was too old, and there may be more.
-            more = self.delivery.must_save() or self.delivery.progress() != settled
+            must_save = self.delivery.must_save() and not self._gathers(now_ms)
+            more = must_save or self.delivery.progress() != settled
             return more and not self._disk_rests(now_ms)
         self._sent = True
         self._out = out
@@ -416,9 +420,20 @@ class Engine:
         self.store_error = str(failure) or "OSError"
         self._store_retry_at = now_ms + STORE_RETRY_MS
 
+    def _gathers(self, now_ms: int) -> bool:
+        """The PUBRECs that are to be saved may wait for others that are due."""
+        if not self._gather_ms or self.delivery.is_urgent():
+            return False
+        if not any(lane.delivery.window.count(SENT_2) for lane in self.lanes):
+            return False
+        if self._gather_by < 0:
+            self._gather_by = now_ms + self._gather_ms
+        return now_ms < self._gather_by
+
     def _save(self, now_ms: int) -> bool:
         if self._disk_rests(now_ms):
             return False
+        self._gather_by = -1
         try:
             self.delivery.save()
         except OSError as failure:
@@ -477,6 +492,8 @@ class Engine:
             paced_ms = self.delivery.paced_ms(now_ms)
             if paced_ms >= 0:
                 due = min(due, paced_ms)
+            if self._gather_by > now_ms:  # else it is the transport or the disk that is waited for
+                due = min(due, self._gather_by - now_ms)
             if self.spill is not None:
                 due = min(due, self.spill.due_ms(now_ms, waits_ms))
         if self.store_error:

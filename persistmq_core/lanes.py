@@ -141,6 +141,9 @@ class Lanes:
     def must_save(self) -> bool:
         return self._before.must_save() or self._behind.must_save() or self._may_begin()
 
+    def is_urgent(self) -> bool:
+        return self._before.is_urgent() or self._behind.is_urgent() or self._may_begin()
+
     def _may_begin(self) -> bool:
         """Nothing was sent of the second lane yet, and now it may be: the first one's checkpoint has to say so."""
         return not self._behind.checkpoint.has_ahead and self._behind.has_resent()

@@ -46,6 +46,7 @@ class Options:
     ``identity``: the MQTT client identifier, if messages are to carry it with epoch and number (MQTT 5 only).
     ``bulk``: many messages that wait are sent as one.
     ``inline_bytes_max``: a payload that is longer gets a file of its own (``prepared.py``).
+    ``gather_ms``: a checkpoint for PUBRECs waits so long for others that are due, to serve them as well.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Options:
         identity: str = "",
         bulk: "Bulk | None" = None,
         inline_bytes_max: int = INLINE_BYTES_MAX,
+        gather_ms: int = 0,
     ) -> None:
         _check("window", window, 1, WINDOW_MAX)
         _check("window_qos2", window_qos2, 1, WINDOW_MAX)
@@ -84,6 +86,7 @@ class Options:
         _check("segment_bytes_max", segment_bytes_max, SEGMENT_BYTES_MIN, 1 << 30)
         _check("free_bytes_min", free_bytes_min, 0, _MANY)
         _check("inline_bytes_max", inline_bytes_max, 0, REMAINING_LENGTH_MAX)
+        _check("gather_ms", gather_ms, 0, 1 << 29)
         if cache_messages_max:
             _check("cache_messages_max", cache_messages_max, 1, _MANY)
             # What may be in flight is never evicted, and after a power cut that is twice the window.
@@ -122,6 +125,7 @@ class Options:
         self.bulk = bulk
         self.span = bulk.span(window_qos2, cache_messages_max) if bulk is not None else 0  # of numbers in bundles
         self.inline_bytes_max = inline_bytes_max
+        self.gather_ms = gather_ms
         self.has_bounds = bool(cache_bytes_max or cache_messages_max or free_bytes_min)
         self.ahead_windows = AHEAD_WINDOWS_BOUNDED if self.has_bounds else AHEAD_WINDOWS
 

@@ -203,3 +203,57 @@ def test_the_parts_of_a_packet_are_counted() -> None:
     assert rest_of_packet(view, 0, len(first) + 1) == len(second) - 1
     assert rest_of_packet(view, 0, len(view)) == 0
     assert rest_of_packet(view[100:], len(first) - 100, 50) == len(first) - 150
+
+
+PUBACKS = b"".join(b"\x40\x02\x00" + bytes((number,)) for number in range(1, 101))
+
+
+def test_many_answers_are_waited_for_together(transport: PahoTransport, broker: ScriptedBroker) -> None:
+    peer = connected(transport, broker)
+    threading.Timer(0.002, peer.send, (PUBACKS[:4],)).start()
+    threading.Timer(0.3, peer.send, (PUBACKS[4:],)).start()
+    acknowledged = []
+    while sum(map(len, acknowledged)) < len(PUBACKS):
+        transport.wait(5000, False, 200)
+        transport.state()
+        acknowledged.append(transport.receive())
+    assert b"".join(acknowledged) == PUBACKS
+    assert len(acknowledged) <= 3  # the first alone, for it has waited long enough
+
+
+def test_a_few_answers_are_not_waited_for_long(transport: PahoTransport, broker: ScriptedBroker) -> None:
+    peer = connected(transport, broker)
+    peer.send(PUBACKS[:4])
+    began = time.monotonic()
+    transport.wait(5000, False, 200)
+    assert until(transport, transport.receive) == PUBACKS[:4]
+    peer.send(PUBACKS[4:8])
+    transport.wait(5000)
+    assert until(transport, transport.receive) == PUBACKS[4:8]
+    assert time.monotonic() - began < 2
+
+
+def test_a_wake_and_the_end_of_the_connection_end_that_waiting(
+    transport: PahoTransport, broker: ScriptedBroker
+) -> None:
+    peer = connected(transport, broker)
+    for cause in (transport.wake, peer.close):
+        began = time.monotonic()
+        timer = threading.Timer(0.05, cause)
+        timer.start()
+        transport.wait(5000, False, 200)
+        timer.join()
+        assert time.monotonic() - began < 2
+    until(transport, lambda: transport.state() == DOWN)
+    transport.wait(0, False, 200)  # there is no socket
+
+
+def test_a_new_connection_wakes_at_the_first_answer(transport: PahoTransport, broker: ScriptedBroker) -> None:
+    for _ in range(2):
+        peer = connected(transport, broker)
+        transport.wait(2, False, 200)
+        peer.send(PUBACKS[:4])
+        began = time.monotonic()
+        transport.wait(5000)
+        assert time.monotonic() - began < 1
+        transport.close()

@@ -40,6 +40,7 @@ def draw_settings(rng: Rng, faults: "list[str]") -> "dict[str, object]":
         "trust": rng.one_in(5),
     }
     settings["direct"] = settings["read_bytes"] == 300
+    settings["gather_ms"] = 3 if settings["window_qos2"] > 2 and settings["window"] % 3 == 1 else 0  # and draw no more
     if "kinds" in faults:
         if "refuse" not in faults:
             settings["qos2_answer"] = rng.pick(("pubrec", "puback"))

@@ -57,7 +57,7 @@ def _as_published(world: "object") -> "dict[bytes, int]":
             continue  # the PUBREL that frees its identifier may make the broker deliver it after all
         behind = last[message.goes_ahead]
         if payload not in counts and number < behind[qos] and not repeats:
-            raise LawBroken("order: %d after %d at QoS %d" % (number, last[qos], qos))
+            raise LawBroken("order: %d after %d at QoS %d" % (number, behind[qos], qos))
         counts[payload] = counts.get(payload, 0) + 1
         behind[qos] = max(behind[qos], number)
     return counts

@@ -44,7 +44,7 @@ from .checks import bound, one_of
 from .connect_options import check_address, client_options
 from .dead_letters import DeadLetters
 from .delivery_elsewhere import DeliveryElsewhere
-from .delivery_here import DeliveryHere
+from .delivery_here import DeliveryHere, gather_ms_of
 from .full_cache import ON_FULL, FullCache
 from .group_commit import GroupCommit
 from .info import PublishInfo
@@ -236,6 +236,7 @@ class PersistClient:
             "reconnect_delay_ms_max": reconnect_delay_ms_max,
             "segment_bytes_max": segment_bytes_max,
             "inline_bytes_max": REMAINING_LENGTH_MAX if inline_bytes_max is None else inline_bytes_max,
+            "gather_ms": gather_ms_of(window_qos2),
             "session_marker": zlib.crc32(client_id.encode()),
             "trust_lost_session": on_session_lost == "trust",
             "cache_bytes_max": bound("cache_bytes_max", cache_bytes_max),

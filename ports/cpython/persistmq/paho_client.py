@@ -51,6 +51,8 @@ class EngineClient(OwnedClient):
         self._connecting_lock = threading.Lock()
         self._connecting: socket.socket | None = None
         self._is_aborted = False
+        self._counting_socket: Any = None  # has SO_RCVLOWAT set
+        self._wake_count = 1
         self._last_mid = PACKET_ID_FOREIGN - 1
         self._last_msg_in = 0.0  # paho 2.1 calls it so, 2.2 _last_bytes_received
 
@@ -132,6 +134,23 @@ class EngineClient(OwnedClient):
             self._answer_at_once()
             self._last_msg_in = self._last_bytes_received = time.monotonic()
         return came
+
+    def wake_at(self, count: int) -> bool:
+        """Let poll say that there is something to read when so many bytes are there, or none will come. False: it
+        says it at the first.
+        """
+        sock = self._sock
+        if sock is self._counting_socket is not None:
+            if count == self._wake_count:
+                return True
+        elif count == 1 or type(sock) is not socket.socket:
+            return False
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
+        except OSError:  # not here
+            return False
+        self._counting_socket, self._wake_count = sock, count
+        return True
 
     def _answer_at_once(self) -> None:
         # A broker without TCP_NODELAY (Mosquitto's default) holds its second acknowledgement back until the kernel here

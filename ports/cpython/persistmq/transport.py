@@ -146,11 +146,19 @@ class PahoTransport(Transport):
         """End a ``wait``, or the next one. From any thread or a signal handler."""
         self._wake_up.set()
 
-    def wait(self, timeout_ms: int, want_write: bool = False) -> None:
-        """Wait until there is something to read, room to write (``want_write``), a ``wake``, or work for ``state``."""
+    def wait(self, timeout_ms: int, want_write: bool = False, answer_bytes: int = 1) -> None:
+        """Wait until there is something to read, room to write (``want_write``), a ``wake``, or work for ``state``.
+
+        ``answer_bytes``: so many are worth waiting a millisecond for, when there are a few.
+        """
         can_flush = self.client.has_packets and self._core_rest == 0
         wants_write = want_write or can_flush or self.client.has_taken
         timeout_ms = 0 if self.client.has_decrypted else min(timeout_ms, self._due_ms())
+        if answer_bytes > 1 and timeout_ms > 0 and not wants_write and self.client.wake_at(answer_bytes):
+            if self._wake_up.wait(1, self.client.descriptor()):
+                return
+            timeout_ms -= 1
+        self.client.wake_at(1)
         self._wake_up.wait(timeout_ms, self.client.descriptor(), wants_write)
 
     def _due_ms(self) -> int:

@@ -29,17 +29,22 @@ class WakeUp:
         except OSError:
             pass  # full, so it is readable; or closed, so nobody waits
 
-    def wait(self, timeout_ms: int, descriptor: int = -1, wants_write: bool = False) -> None:
-        """Until ``set``, or until ``descriptor`` (if 0 or more) can be read or, if ``wants_write``, written."""
+    def wait(self, timeout_ms: int, descriptor: int = -1, wants_write: bool = False) -> bool:
+        """Until ``set``, or until ``descriptor`` (if 0 or more) can be read or, if ``wants_write``, written.
+
+        False after ``timeout_ms``.
+        """
         self._watch(descriptor, select.POLLIN | (select.POLLOUT if wants_write else 0))
-        if not any(ready == self._mine for ready, _ in self._poller.poll(timeout_ms)):
-            return
+        found = self._poller.poll(timeout_ms)
+        if not any(ready == self._mine for ready, _ in found):
+            return bool(found)
         # Read first, then clear: who sees _is_set still True has left its work before the caller looks for it.
         try:
             self._reader.recv(64)
         except OSError:
             pass
         self._is_set = False
+        return True
 
     def _watch(self, descriptor: int, events: int) -> None:
         if descriptor == self._other and events == self._other_events:
