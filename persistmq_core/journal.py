@@ -174,6 +174,10 @@ class JournalReader:
         """The record that peek() found."""
         return self._reader.record if self._reader else None
 
+    def found_bytes(self) -> int:
+        """Of segments whose sizes were not looked at when the cache was opened."""
+        return 0
+
     def rewind(self) -> None:
         """The next peek() may ask for an earlier number."""
         self._reader = None

@@ -19,7 +19,8 @@ class Lane:
 
     def held_bytes(self) -> int:
         """Bytes of the journal's files and of large payloads."""
-        return self.journal.appended_bytes - self.delivery.reader.reclaimed_bytes
+        reader = self.delivery.reader
+        return reader.found_bytes() + self.journal.appended_bytes - reader.reclaimed_bytes
 
     def waiting(self) -> int:
         """Messages that are staged or stored, or about to be, and not settled."""

@@ -64,7 +64,7 @@ def open_lane(
     window = min(options.window, places_max)
     window_qos2 = min(options.window_qos2, places_max)
     span = max(window, window_qos2, min(options.span, places_max))
-    found = recover(store, span, random, options.read_bytes, options.ahead_windows)
+    found = recover(store, span, random, options.read_bytes, options.ahead_windows, options.surveyed_max)
     if options.followed is not None:
         # Who appends knows what its files hold, better than who finds them.
         found.end_seq, found.active_first, found.skipped = options.followed
@@ -93,6 +93,10 @@ def open_lane(
         delivery: Delivery = in_bundles
     else:
         delivery = Delivery(*parts)
+    if found.segments:
+        from .many_segments import ManySegmentsReader  # noqa: PLC0415 - only here: no board has so many
+
+        delivery.reader = ManySegmentsReader(store, cache_id, read_bytes, found.segments)
     delivery.ahead_windows = options.ahead_windows
     if identity:
         from .identity import Identity  # noqa: PLC0415 - only where it is wanted, as Room

@@ -15,6 +15,7 @@ from .limits import (
     SEGMENT_BYTES_MIN,
     SEGMENTS_MIN,
     SEND_BYTES,
+    SURVEYED_MAX,
     WINDOW_DEFAULT,
     WINDOW_MAX,
     WINDOW_QOS2_DEFAULT,
@@ -46,6 +47,7 @@ class Options:
     ``identity``: the MQTT client identifier, if messages are to carry it with epoch and number (MQTT 5 only).
     ``bulk``: many messages that wait are sent as one.
     ``inline_bytes_max``: a payload that is longer gets a file of its own (``prepared.py``).
+    ``surveyed_max``: see ``recover``.
     ``gather_ms``: a checkpoint for PUBRECs waits so long for others that are due, to serve them as well.
     """
 
@@ -75,6 +77,7 @@ class Options:
         bulk: "Bulk | None" = None,
         inline_bytes_max: int = INLINE_BYTES_MAX,
         gather_ms: int = 0,
+        surveyed_max: int = SURVEYED_MAX,
     ) -> None:
         _check("window", window, 1, WINDOW_MAX)
         _check("window_qos2", window_qos2, 1, WINDOW_MAX)
@@ -126,6 +129,7 @@ class Options:
         self.span = bulk.span(window_qos2, cache_messages_max) if bulk is not None else 0  # of numbers in bundles
         self.inline_bytes_max = inline_bytes_max
         self.gather_ms = gather_ms
+        self.surveyed_max = surveyed_max
         self.has_bounds = bool(cache_bytes_max or cache_messages_max or free_bytes_min)
         self.ahead_windows = AHEAD_WINDOWS_BOUNDED if self.has_bounds else AHEAD_WINDOWS
 

@@ -23,6 +23,8 @@ from .segment import (
 
 _UNKNOWN_BYTES = const(1 << 30)  # more than any journal holds, so that the sent bound decides
 
+ENDS = const(2)  # of many segments, so many are looked at at each end
+
 _MOVING = ".moving"  # at the end of a name: on its way from a wrong name to its own
 
 
@@ -41,15 +43,31 @@ class Recovered:
         self.durable_cursor = 0  # as it was found on storage
         self.records_end = state.cursor  # behind the last record that reads, whatever was skipped then
         self.end_is_sure = state.cursor == SEQ_FIRST  # no record was lost there
+        # (first number, name) of all segments, if only those at the ends were looked at; held_bytes is of these.
+        self.segments: list[tuple[int, str]] = []
         self.payload_seqs: list[int] = []  # numbers of the messages whose payload has a file
 
 
 def recover(
-    store: Store, span: int, random: Random, read_bytes: int = READ_BYTES, ahead_windows: int = AHEAD_WINDOWS
+    store: Store,
+    span: int,
+    random: Random,
+    read_bytes: int = READ_BYTES,
+    ahead_windows: int = AHEAD_WINDOWS,
+    surveyed_max: int = 1 << 30,
 ) -> Recovered:
-    """Survey the cache. Raises FormatError for a newer disk version, before anything is changed; OSError."""
+    """Survey the cache. Raises FormatError for a newer disk version, before anything is changed; OSError.
+
+    ``surveyed_max``: if there are more segments, and nothing looks odd, only those at the ends are looked at;
+    ManySegmentsReader sees to the others.
+    """
     state, doubtful = slots.load(store)
-    files = _headers(store)
+    names = store.list(JOURNAL)
+    segments: list[tuple[int, int, str]] = []
+    if len(names) > surveyed_max and state is not None and not doubtful:
+        segments = _by_name(store, names, state.cache_id)
+    are_many = len(segments) > 0
+    files = [] if are_many else _headers(store, names)
     if state is None:
         cache_id = _cache_id(files)
         state = Checkpoint(random.below(0xFFFFFFFF) + 1 if cache_id == 0 else cache_id, span)
@@ -65,12 +83,16 @@ def recover(
             state.sent_bound += ahead_windows * max(span, len(state.places))
     if len(state.places) < span:
         state.places = state.places + bytearray(span - len(state.places))
-    segments = _adopt(store, files, state.cache_id)
-    segments = _without_litter(store, segments, state.cache_id, read_bytes)
+    if not are_many:
+        segments = _adopt(store, files, state.cache_id)
+        segments = _without_litter(store, segments, state.cache_id, read_bytes)
     found = Recovered(state)
     found.durable_cursor = durable_cursor
-    found.held_bytes = sum([max(0, _size(store, name)) for _, _, name in segments])
+    sized = segments[:ENDS] + segments[-ENDS:] if are_many else segments
+    found.held_bytes = sum([max(0, size_of(store, name)) for _, _, name in sized])
     reader = _last(store, segments, state.cache_id, read_bytes)
+    if are_many:
+        found.segments = [(first_seq, name) for first_seq, _, name in segments]
     if unknown and segments:
         # Every message the journal holds is sent again: duplicates are possible, a loss is not. What was reclaimed
         # had been acknowledged (law 5).
@@ -90,7 +112,7 @@ def recover(
         # The last header's. If that does not read, or a later one is lost: what the others and the checkpoint know.
         found.skipped = max([found.skipped] + [skipped for _, skipped, _ in segments])
         found.active_first = segments[-1][0]
-        size = _size(store, reader.name)
+        size = size_of(store, reader.name)
         if size == reader.end_offset and not reader.damaged_bytes and segments[-1][1] >= 0:
             found.active_name = reader.name
             found.active_bytes = size
@@ -115,10 +137,42 @@ def recover(
     return found
 
 
-def _headers(store: Store) -> "list[tuple[int, int, int, str]]":
+def _by_name(store: Store, names: "list[str]", cache_id: int) -> "list[tuple[int, int, str]]":
+    """The segments by their names, as ``_adopt`` has them; none if one has no good name, or at the ends no good header.
+
+    Those in the middle are not looked at, however many they are.
+    """
+    segments = []
+    for name in names:
+        parsed = parse_name(name)
+        if parsed is not None and parsed[1] == cache_id:
+            segments.append((parsed[0], -1, name))
+        elif parsed is not None or name.endswith(_MOVING):
+            return []
+    segments.sort()
+    for index in range(len(segments)):
+        first_seq, _, name = segments[index]
+        if len(segments) <= 2 * ENDS or (index and first_seq == segments[index - 1][0]):
+            return []
+        if index < ENDS or index >= len(segments) - ENDS:
+            header = _header(store, name)
+            if header is None or header[0] != first_seq or header[2] != cache_id:
+                return []
+            segments[index] = (first_seq, header[1], name)
+    return segments
+
+
+def put_right(store: Store, cache_id: int) -> bool:
+    """Look at all segments, give each its own name and move foreign ones aside; True if there were such."""
+    files = _headers(store, store.list(JOURNAL))
+    are_right = [name[:-4] == segment_name(first_seq, cache_id)[:-4] for first_seq, _, _, name in files]
+    return len(_adopt(store, files, cache_id)) < len(files) or not all(are_right)
+
+
+def _headers(store: Store, names: "list[str]") -> "list[tuple[int, int, int, str]]":
     """(first seq, cache id, skipped before, name) of each file named like a segment; -1: its header does not read."""
     files = []
-    for name in store.list(JOURNAL):
+    for name in names:
         parsed = parse_name(_without_moving(name))
         if parsed is None:
             continue  # not ours: left alone
@@ -217,7 +271,7 @@ def _end_of_quarantined(store: Store, found: Recovered) -> int:
     end = 0
     for first_seq, cache_id, name in _quarantined(store):
         if cache_id == found.checkpoint.cache_id and first_seq >= found.end_seq and not _header(store, name):
-            end = max(end, first_seq + max(0, _size(store, name)) // FRAME_BYTES_MIN + 1)
+            end = max(end, first_seq + max(0, size_of(store, name)) // FRAME_BYTES_MIN + 1)
     return end
 
 
@@ -249,7 +303,7 @@ def _last(
     return reader
 
 
-def _size(store: Store, name: str) -> int:
+def size_of(store: Store, name: str) -> int:
     """Bytes in it, -1 if not even that reads."""
     try:
         return store.size(name)

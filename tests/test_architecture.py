@@ -36,6 +36,7 @@ RANKS = {
     "eviction": 8,
     "reasons": 5,
     "recovery": 5,
+    "many_segments": 6,
     "payloads": 6,
     "payload_files": 7,
     "spool": 7,

@@ -3,7 +3,9 @@
 import unittest
 
 from persistmq_core import packets
+from persistmq_core.lanes import Lanes
 from tests.support.world import World
+from tests.support.write_list_store import WriteListStore
 
 GATHER_MS = 5
 
@@ -84,6 +86,20 @@ class GatherTest(unittest.TestCase):
         world.run(10000)
         self.assertEqual(sorted(world.arrived()), [b"0", b"1", b"2", b"3"])
         self.assertEqual((world.account("waiting"), world.violations()), (0, []))
+
+    def test_two_lanes_share_the_waiting(self):
+        world = World(gather_ms=GATHER_MS, lanes=Lanes(WriteListStore(), "in_order"), window_qos2=8).online()
+        world.publish_many(4, 2)
+        world.run(100)
+        world.publish_many(4, 2)
+        world.step()
+        world.link.acks_per_receive = 1
+        world.saves = world.store.calls["replace"]
+        for _ in range(3):
+            world.step()
+        self.assertEqual(saves(world), 0)
+        world.step()
+        self.assertEqual(saves(world), 1)
 
     def test_how_long_is_checked(self):
         for wrong in (-1, 0.5, "1"):

@@ -8,7 +8,7 @@ from persistmq_core.direct import Direct
 from persistmq_core.engine import Engine
 from persistmq_core.errors import CacheFull, StoreError
 from persistmq_core.lanes import Lanes
-from persistmq_core.limits import AHEAD_SEQ, INLINE_BYTES_MAX, READS_BEFORE_DAMAGED, SEND_BYTES
+from persistmq_core.limits import AHEAD_SEQ, INLINE_BYTES_MAX, READS_BEFORE_DAMAGED, SEND_BYTES, SURVEYED_MAX
 from persistmq_core.opening import open_cache
 from persistmq_core.options import Options
 from persistmq_core.prepared import Prepared
@@ -37,6 +37,7 @@ SETTINGS = {
     "segment_bytes_max": 1024,
     "checkpoint_delay_ms": 0,
     "gather_ms": 0,
+    "surveyed_max": SURVEYED_MAX,
     "read_bytes": 4096,
     "send_bytes": SEND_BYTES,
     "inline_bytes_max": INLINE_BYTES_MAX,
@@ -189,6 +190,7 @@ class World:
                 reconnect_delay_ms_max=3000,
                 checkpoint_delay_ms=chosen["checkpoint_delay_ms"],
                 gather_ms=chosen["gather_ms"],
+                surveyed_max=chosen["surveyed_max"],
                 segment_bytes_max=chosen["segment_bytes_max"],
                 read_bytes=chosen["read_bytes"],
                 send_bytes=chosen["send_bytes"],
