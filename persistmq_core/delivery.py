@@ -92,7 +92,7 @@ class Delivery:
         self.strays = 0  # acknowledgements that meant nothing
         self.unsaved = False  # something was settled since the last checkpoint
         self.identity: Identity | None = None  # which messages carry, if they do
-        self.reader = JournalReader(store, found.checkpoint.cache_id, read_bytes)
+        self.reader = found.reader or JournalReader(store, found.checkpoint.cache_id, read_bytes)
         self._fetcher = JournalReader(store, found.checkpoint.cache_id, read_bytes)  # away from the walk
         self._fetched_seq = 0
         self.pace: Pace | None = None  # of the backlog

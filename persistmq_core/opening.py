@@ -83,6 +83,10 @@ def open_lane(
     if found.checkpoint.session_marker != options.session_marker:
         found.checkpoint.session_known = False
     read_bytes = options.read_bytes
+    if found.segments:
+        from .many_segments import ManySegmentsReader  # noqa: PLC0415 - only here: no board has so many
+
+        found.reader = ManySegmentsReader(store, cache_id, read_bytes, found.segments)
     parts = store, journal, found, listener, window, window_qos2, read_bytes, options.send_bytes, id_first, id_span
     identity = options.identity
     if options.bulk is not None or found.checkpoint.bundles:
@@ -93,10 +97,6 @@ def open_lane(
         delivery: Delivery = in_bundles
     else:
         delivery = Delivery(*parts)
-    if found.segments:
-        from .many_segments import ManySegmentsReader  # noqa: PLC0415 - only here: no board has so many
-
-        delivery.reader = ManySegmentsReader(store, cache_id, read_bytes, found.segments)
     delivery.ahead_windows = options.ahead_windows
     if identity:
         from .identity import Identity  # noqa: PLC0415 - only where it is wanted, as Room

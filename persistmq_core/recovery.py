@@ -21,6 +21,10 @@ from .segment import (
     segment_name,
 )
 
+TYPE_CHECKING = False  # no module "typing" on a board
+if TYPE_CHECKING:
+    from .journal import JournalReader
+
 _UNKNOWN_BYTES = const(1 << 30)  # more than any journal holds, so that the sent bound decides
 
 ENDS = const(2)  # of many segments, so many are looked at at each end
@@ -45,6 +49,7 @@ class Recovered:
         self.end_is_sure = state.cursor == SEQ_FIRST  # no record was lost there
         # (first number, name) of all segments, if only those at the ends were looked at; held_bytes is of these.
         self.segments: list[tuple[int, str]] = []
+        self.reader: JournalReader | None = None  # that knows of these
         self.payload_seqs: list[int] = []  # numbers of the messages whose payload has a file
 
 

@@ -72,6 +72,18 @@ class ManySegmentsTest(DamageTestCase):
         sizes = [len(content) for name, content in world.store.snapshot().items() if name.startswith(JOURNAL)]
         self.assertEqual(world.engine.held_bytes(), sum(sizes))
 
+    def test_large_payloads_are_counted_with_them(self):
+        world = self.stopped()
+        world.broker.listening = False
+        world.start(inline_bytes_max=150)
+        world.publish(b"x" * 200, 2)
+        world.die(False).start()
+        self.assertTrue(self.is_believed(world))
+        world.broker.listening = True
+        world.run(30000)
+        self.assertEqual((world.account("waiting"), len(world.arrived())), (0, self.COUNT + 1))
+        self.is_all_that_is_there(world)
+
     def test_a_size_that_does_not_read_is_an_error_and_is_asked_again(self):
         world = self.stopped().start()
         world.store.fail_next("size", 24)  # too many open files
