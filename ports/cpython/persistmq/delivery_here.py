@@ -17,6 +17,7 @@ logger = logging.getLogger("persistmq")
 # Mosquitto sends each acknowledgement by itself. Of a wide window it is worth waiting for many: to read them in few
 # pieces and to store them in few checkpoints is a third of the work. With a narrow one the broker would wait meanwhile.
 _MANY_DUE = 50
+_ENOUGH = 100  # and that many are enough: while they are worked at, publish() may have to wait for the interpreter
 _ACKNOWLEDGEMENT_BYTES = 4  # at least
 _WIDE_WINDOW = 100
 _GATHER_MS = 1
@@ -114,7 +115,7 @@ class DeliveryHere:
         for lane in self._engine.lanes:
             count = lane.delivery.window.count
             due += count(SENT_1) + count(SENT_2) + count(RELEASING)
-        answer_bytes = due // 2 * _ACKNOWLEDGEMENT_BYTES if due >= _MANY_DUE else 1
+        answer_bytes = min(_ENOUGH, due // 2) * _ACKNOWLEDGEMENT_BYTES if due >= _MANY_DUE else 1
         self._transport.wait(max(0, delay_ms), self._engine.wants_to_write(), answer_bytes)
 
     def fail(self, now_ms: int, reason: str) -> None:

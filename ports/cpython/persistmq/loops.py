@@ -164,6 +164,11 @@ class LoopCalls:
 
     # --- on the client's thread ---
 
+    @property
+    def has_any(self) -> bool:
+        """Some event loop has called, and may expect something."""
+        return bool(self._loops)
+
     def waits_for_storage(self) -> bool:
         """Somebody has staged a message, or wants to, and does not write it."""
         return any(loop.expected(_STORED) for loop in list(self._loops.values()))

@@ -30,7 +30,7 @@ class Outcomes(Listener):
 
     def __init__(self, client: "PersistClient") -> None:
         self.loops: LoopCalls  # set by the client, before anything is told
-        self.last_mid: int | None = None
+        self._last_seq = 0  # of those that were delivered
         self.is_closed = threading.Event()
         self._client = client
         self._told: set[str] = set()  # accounts
@@ -41,8 +41,9 @@ class Outcomes(Listener):
     # --- told by the delivering side ---
 
     def delivered(self, seq: int) -> None:
-        self.last_mid = packet_id(seq)
-        self.loops.settle(seq, True)
+        self._last_seq = seq
+        if self.loops.has_any:
+            self.loops.settle(seq, True)
         if self._client.on_delivered is not None:
             self._call(self._client.on_delivered, seq)
 
@@ -77,6 +78,11 @@ class Outcomes(Listener):
             logger.exception("an exception in a callback of the application")
 
     # --- asked by anybody ---
+
+    @property
+    def last_mid(self) -> int | None:
+        """The packet identifier of the message that was delivered last."""
+        return packet_id(self._last_seq) if self._last_seq else None
 
     def drop_of(self, seq: int) -> "tuple[str, str] | None":
         """(account, reason) of a message that will not be delivered; the last 10,000 of a process are remembered."""
