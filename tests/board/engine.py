@@ -90,7 +90,7 @@ class Board:
         return output, process.returncode
 
     def _own(self) -> dict[str, Any]:
-        return {"flash": str(self.flash), "blocks": self._blocks}
+        return {"flash": str(self.flash), "blocks": self._blocks, "root": str(ROOT)}
 
 
 def _without_core_file() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.board.conftest import figures
-from tests.board.engine import ROOT, Board
+from tests.board.engine import Board
 from tests.support import tally
 
 LONG = bool(os.environ.get("PERSISTMQ_LONG"))
@@ -27,7 +27,7 @@ def first_seed() -> int:
 
 
 def options(seed: int, fault: str = "") -> dict[str, Any]:
-    return {"root": str(ROOT), "first_seed": seed, "programs": PROGRAMS_EACH, "lives": LIVES, "fault": fault}
+    return {"first_seed": seed, "programs": PROGRAMS_EACH, "lives": LIVES, "fault": fault}
 
 
 def test_each_life_is_cut_and_nothing_is_lost_nothing_comes_twice_and_the_accounts_are_right(board: Board) -> None:

@@ -621,7 +621,7 @@ def test_a_mark_of_another_journal_does_not_count(
 ) -> None:
     half_taken(make_client, cache, cache_type, monkeypatch)
     for path in cache.iterdir():
-        if path.name in ("journal", "dead"):
+        if path.name in ("journal", "payloads", "dead"):
             shutil.rmtree(path)
         elif path.name not in ("database.sq3", "taken-over", "quarantine"):
             path.unlink()

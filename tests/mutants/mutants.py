@@ -217,7 +217,7 @@ MUTANTS = (
     Mutant("doubt-ignored", 9, "engine.py", "        self._wiping = self._wiping and not",
            "        self._wiping = False and not", "bulk damage kinds",
            "With both checkpoints lost, bundles go under identifiers that the broker may hold."),
-    Mutant("doubt-unsaved", 9, "checkpoint.py", "    state.in_doubt = flags & _IN_DOUBT != 0\n", "",
+    Mutant("doubt-unsaved", 9, "slots.py", "    state.in_doubt = flags & IN_DOUBT != 0\n", "",
            "bulk damage kinds", "That both checkpoints were lost is forgotten with the next restart."),
     # Large payloads.
     Mutant("payload-unsynced", 1, "payloads.py", "                    self._store.sync(self._name)\n",

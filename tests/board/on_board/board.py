@@ -55,6 +55,11 @@ def cut():
     os.system("kill -9 $PPID")
 
 
+def use_sources():
+    """Import the sources from now on: of what is deployed most modules have become parts of few."""
+    sys.path[:0] = [options["root"], options["root"] + "/ports/micropython"]
+
+
 def mount():
     """Mount the flash at /flash, made on the first boot; returns the device."""
     flash = Flash(options["flash"], options["blocks"], options.get("cut_after", -1))

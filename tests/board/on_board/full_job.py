@@ -7,9 +7,7 @@ import board
 
 board.mount()
 
-from persistmq import PersistClient  # noqa: E402
-
-from persistmq_core.errors import StoreError  # noqa: E402
+from persistmq import PersistClient, StoreError  # noqa: E402
 
 client = PersistClient("board", cache_path="/flash/cache", reconnect_delay_ms_min=5, reconnect_delay_ms_max=50)
 payload = "." * board.options["payload_bytes"]

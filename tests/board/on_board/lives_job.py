@@ -12,9 +12,7 @@ import board
 import vfs
 
 options = board.options
-# The sources, with all their names.
-sys.path.insert(0, options["root"] + "/ports/micropython")
-sys.path.insert(0, options["root"])
+board.use_sources()
 
 from persistmq.store import FileStore  # noqa: E402
 

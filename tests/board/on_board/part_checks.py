@@ -2,11 +2,15 @@
 
 import sys
 
-from persistmq import clock, wlan
-from persistmq.connection import Connection
-from persistmq.incoming import Incoming
+import board
 
-from persistmq_core.errors import ProtocolError
+board.use_sources()
+
+from persistmq import clock, wlan  # noqa: E402
+from persistmq.connection import Connection  # noqa: E402
+from persistmq.incoming import Incoming  # noqa: E402
+
+from persistmq_core.errors import ProtocolError  # noqa: E402
 
 
 class FakeTime:

@@ -3,7 +3,7 @@
 import ssl
 import time
 
-from persistmq import clock
+from persistmq import client  # of which the clock is a part on a board
 
 
 class BoardTime:
@@ -25,7 +25,7 @@ class BoardTime:
 
 def let_the_counter_wrap_in(left_ms):
     """Before the client is made."""
-    clock.time = BoardTime(left_ms)
+    client.time = BoardTime(left_ms)
 
 
 def trusting(mqtt_client, file_name):

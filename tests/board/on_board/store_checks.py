@@ -6,6 +6,7 @@ import board
 import vfs
 
 flash = board.mount()
+board.use_sources()
 
 from persistmq.store import FileStore  # noqa: E402
 
