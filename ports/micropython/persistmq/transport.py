@@ -44,6 +44,7 @@ class UmqttTransport(Transport):
         self._clock = clock
         self._connect_timeout_ms = connect_timeout_ms
         self._state = DOWN
+        self._is_told = True  # state() has said so
         self._clean_session = False
         self._incoming = Incoming(_READ_BYTES_MIN + _ANSWER_BYTES * window)
         self._poll = select.poll()
@@ -66,6 +67,7 @@ class UmqttTransport(Transport):
             self._read()
             if self._state == UP:
                 self._keep_alive()
+        self._is_told = True
         return self._state
 
     def send(self, view: "bytearray | memoryview", follows: int = 0) -> int:
@@ -99,6 +101,8 @@ class UmqttTransport(Transport):
         """For how long ``state()`` has nothing to do unless bytes come."""
         if self._state == CONNECTING:
             return _ASK_AGAIN_MS
+        if not self._is_told:
+            return 0  # send() found that the connection is gone
         keepalive_ms = self.connection.keepalive * 1000
         if self._state != UP or not keepalive_ms or self._is_mid_packet:
             return _IDLE_MS
@@ -217,5 +221,6 @@ class UmqttTransport(Transport):
                 pass  # it was never polled
             self.connection.close()
         self._state = DOWN
+        self._is_told = False
         self._is_mid_packet = False
         self.reason, self.reason_code, self.refused, self.dropped = reason, code, refused, dropped

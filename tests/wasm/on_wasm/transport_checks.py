@@ -147,8 +147,11 @@ class WhatBreaks(OverLwip):
         self.online()
         network.fail_write = lwip.ECONNRESET
         self.publish(8)
-        self.run_ms(20)
+        self.run_ms(10)
+        self.assertEqual(self.transport.due_ms(), 0)  # or nobody looks until an acknowledgement is late
+        self.run_ms(10)
         self.assertFalse(self.engine.online())
+        self.assertGreater(self.transport.due_ms(), 1000)
         self.assertAllDelivered()
         self.assertEqual(self.engine.connections, 2)
 
