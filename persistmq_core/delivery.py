@@ -289,6 +289,8 @@ class Delivery:
 
     def refuse(self, seq: int, reason_code: int) -> bool:
         """It will not be sent again; parked with the next ``save``. False if its state does not allow it."""
+        if seq >= self._journal.end_seq:
+            return False  # the next message's number, of which nobody may be told
         if self.window.state(seq) == ORPHAN:
             return self.window.move(seq, SETTLE) != NO_CHANGE
         self._refused.append((seq, reason_code))  # first: without memory for it, it must not be REFUSED for ever
@@ -461,8 +463,8 @@ class Delivery:
         self._waits_since = now_ms
 
     def suspect(self) -> int:
-        """The message that was alone on the wire when the broker ended the connection."""
-        return self.window.cursor
+        """The first message on the wire, which is alone there if the engine said so; 0: there is none."""
+        return self.window.cursor if self.awaits() or self.window.count(SENT_0) else 0
 
     def paced_ms(self, now_ms: int) -> int:
         """For how many milliseconds the backlog has to wait, although it could be sent; -1: it has not."""

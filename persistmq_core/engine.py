@@ -9,12 +9,8 @@ from .backoff import Backoff
 from .contracts import DOWN, UP, Clock, Transport
 from .dead_letters import CONNECTION_DROPPED
 from .errors import ProtocolError
-from .limits import (
-    DROPS_BEFORE_PROBING,
-    PROBES_BEFORE_PARKING,
-    STORE_RETRY_MS,
-    const,
-)
+from .limits import STORE_RETRY_MS, const
+from .poison import Poison
 from .window import SENT_2
 
 TYPE_CHECKING = False  # no module "typing" on a board
@@ -83,13 +79,7 @@ class Engine:
         self._unsaved_since = -1
         self._has_begun = False
         self._store_retry_at = 0
-        self._sent = False  # something was sent in this connection
-        self._answered = False  # and something acknowledged
-        self._drops = 0
-        self._probing = False
-        self._probed = 0
-        self._probes = 0
-        self._parkings = 0  # since the last acknowledgement
+        self._poison = Poison()
 
     # --- for the port ---
 
@@ -250,8 +240,7 @@ class Engine:
                 return
         self._wiped = False
         self._phase = _ONLINE
-        self._sent = False
-        self._answered = False
+        self._poison.began()
         self._moved(now_ms)
         self.connections += 1
         self.down_reason = ""
@@ -271,7 +260,11 @@ class Engine:
         """The transport says that it is down."""
         transport = self._transport
         if self._phase == _ONLINE and transport.dropped and transport.reason_code not in _NOT_THE_MESSAGE:
-            self._suspect()
+            seq = self.delivery.suspect()
+            if self._poison.ended(seq):
+                self.delivery.end_connection()
+                if self.delivery.refuse(seq, CONNECTION_DROPPED):
+                    self._poison.parked()
         self._close_phase(now_ms, transport.reason, transport.refused)
 
     def _close_phase(self, now_ms: int, reason: str, longest: bool) -> None:
@@ -289,29 +282,6 @@ class Engine:
         self._out_at = 0
         self.delivery.end_connection()
 
-    def _suspect(self) -> None:
-        """The broker ended the connection; if it does so each time before any answer, one message may be the cause.
-
-        So after some such ends messages go one at a time, and one that never survives it is parked as a dead letter.
-        """
-        if not self._sent or self._answered:
-            return
-        if not self._probing:
-            self._drops += 1
-            self._probing = self._drops >= DROPS_BEFORE_PROBING
-            self._probes = 0
-            return
-        seq = self.delivery.suspect()
-        self._probes = self._probes + 1 if seq == self._probed else 1
-        self._probed = seq
-        # A broker that ends every connection has nothing against this message: each parking without an answer between
-        # makes the next one twice as hard, so that a broken broker costs a few letters and not the backlog.
-        if self._probes >= PROBES_BEFORE_PARKING << min(self._parkings, 16):
-            self._probes = 0
-            self.delivery.end_connection()
-            if self.delivery.refuse(seq, CONNECTION_DROPPED):
-                self._parkings += 1
-
     # --- bytes ---
 
     def _receive(self, now_ms: int) -> None:
@@ -323,10 +293,7 @@ class Engine:
         except ProtocolError as confusion:
             self._end(now_ms, "protocol error: %s" % confusion)
             return
-        self._answered = True
-        self._drops = 0
-        self._probing = False
-        self._parkings = 0
+        self._poison.answered()
         self._backoff.reset()
         if later:
             self._end(now_ms, "the broker asks for a pause (reason code 0x%02x)" % later, True)
@@ -342,7 +309,7 @@ class Engine:
             return False
         if self._disk_rests(now_ms):
             return False
-        limit = 1 if self._probing else self.delivery.limit
+        limit = 1 if self._poison.is_probing else self.delivery.limit
         if self._transport.protocol == 5:
             limit = min(limit, self._transport.receive_maximum)
         out = self._buffer
@@ -361,7 +328,6 @@ class Engine:
             must_save = self.delivery.must_save() and not self._gathers(now_ms)
             more = must_save or self.delivery.progress() != settled
             return more and not self._disk_rests(now_ms)
-        self._sent = True
         self._out = out
         self._out_at = 0
         return self._pass_on(now_ms)

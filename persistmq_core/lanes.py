@@ -197,7 +197,8 @@ class Lanes:
         self._before.moved(now_ms)
 
     def suspect(self) -> int:
-        return AHEAD_SEQ + self._before.suspect() if self._before.under_way() else self._behind.suspect()
+        seq = self._before.suspect()
+        return AHEAD_SEQ + seq if seq else self._behind.suspect()
 
     def refuse(self, seq: int, reason_code: int) -> bool:
         if seq >= AHEAD_SEQ:

@@ -50,6 +50,7 @@ RANKS = {
     "lanes": 12,
     "clock_jumps": 1,
     "pace": 1,
+    "poison": 1,
     "parked": 7,
     "room": 12,
     "spill": 12,

@@ -80,7 +80,7 @@ class ReconnectTest(DeliveryTestCase):
         self.publish(2, 1)
         self.fill()
         self.take(ack(PUBREC, 1), ack(PUBACK, 2))
-        for seq in (1, 2, 3000):  # received, done, nowhere near
+        for seq in (1, 2, 3, 3000):  # received, done, the next message's number, nowhere near
             self.assertFalse(self.delivery.refuse(seq, 1))
         self.delivery.save()
         self.assertEqual((self.diary.drops, self.accounts()), ([], (1, 0, 0)))

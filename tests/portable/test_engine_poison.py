@@ -60,7 +60,7 @@ class PoisonTest(unittest.TestCase):
 
     def test_while_probing_one_message_is_alone_on_the_wire(self):
         world = self.poisoned(1, 0, 5)
-        while not world.engine._probing:
+        while not world.engine._poison.is_probing:
             world.run(50)
         before = len(world.sent(packets.PUBLISH))
         connections = world.engine.connections

@@ -4,6 +4,7 @@ import unittest
 
 from persistmq_core import checkpoint as checkpoints
 from persistmq_core import packets
+from persistmq_core.contracts import Clock
 from persistmq_core.lanes import Lanes
 from persistmq_core.limits import AHEAD_SEQ
 from persistmq_core.pace import Pace
@@ -154,6 +155,39 @@ class LanesTest(unittest.TestCase):
             world.online().run(120000)
             self.assertEqual(world.diary.drops, [(seq, "refused", 1)])
             self.assertEqual(world.arrived()[-1:], [b"good"])
+
+    def test_a_broker_that_ends_connections_with_nothing_on_the_wire_costs_neither_lane_a_message(self):
+        world = TwoLanes("live_first").online()
+        world.run(60)
+        for index in range(9):  # all of QoS 0, gone ahead and settled when the connection ends
+            world.put(b"alarm%d" % index, 0, priority=True)
+            world.run(20)
+            world.link.cut(dropped=True)
+            world.run(6000)
+        self.assertEqual(world.diary.drops, [])
+        seq = world.put(b"precious", 2)
+        world.run(6000)
+        self.assertEqual(world.arrived()[-1], b"precious")
+        self.assertTrue(world.engine.delivery.is_settled(seq))
+        self.assertEqual(world.accounts(), [10, 10, 0, 0, 0])
+
+    def test_a_half_done_handshake_that_waits_for_its_turn_is_not_accused(self):
+        # While probing only the backlog's message is on the wire; the other lane has a PUBREL to send, later.
+        world = TwoLanes("interleaved").online()
+        world.run(60)
+        before = world.engine.lanes[1].delivery
+        behind = world.engine.lanes[0].delivery
+        world.broker.stay_silent(packets.PUBCOMP)
+        ahead = world.put(b"ahead", 2, priority=True)
+        world.run(20)
+        self.assertEqual(world.engine.delivery.suspect(), ahead)
+        world.engine.delivery.end_connection()
+        self.assertEqual(world.engine.delivery.suspect(), 0)
+        seq = world.put(b"behind", 1)
+        before.resume()
+        behind.resume()
+        behind.fill(bytearray(), world.link, 1, True, world.now_ms, Clock())
+        self.assertEqual(world.engine.delivery.suspect(), seq)
 
     def test_an_answer_that_does_not_come_in_either_lane_ends_the_connection(self):
         for priority in (False, True):
