@@ -17,6 +17,11 @@ class Backoff:
         """Something good happened: the next delay is a short one."""
         self._last = 0
 
+    def lasted(self, duration_ms: int) -> None:
+        """A connection did. A long one was good, also if nothing in it could be acknowledged (QoS 0)."""
+        if duration_ms >= self._max:
+            self.reset()
+
     def next_ms(self) -> int:
         """A delay drawn between the shortest and three times the one before."""
         if self._last == 0:

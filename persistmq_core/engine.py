@@ -63,7 +63,7 @@ class Engine:
         self._clock_watch_at = 0
         self._phase = _APART
         self._retry_at = 0
-        self._opened_at = 0
+        self._opened_at = 0  # when the attempt began, or the connection came up
         # This connection is only there to make the broker forget an old session.
         self._wiping = lane.delivery.checkpoint.in_doubt or self.lanes[-1].delivery.checkpoint.in_doubt
         self._wiping = self._wiping and not self.delivery.session_known()
@@ -240,6 +240,7 @@ class Engine:
                 return
         self._wiped = False
         self._phase = _ONLINE
+        self._opened_at = now_ms
         self._poison.began()
         self._moved(now_ms)
         self.connections += 1
@@ -271,6 +272,8 @@ class Engine:
         was_online = self._phase == _ONLINE
         self._phase = _APART
         self._end_delivery()
+        if was_online:
+            self._backoff.lasted(now_ms - self._opened_at)
         delay_ms = self._backoff.longest_ms() if longest else self._backoff.next_ms()
         self._retry_at = now_ms + delay_ms
         self.down_reason = reason

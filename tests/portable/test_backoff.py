@@ -42,6 +42,14 @@ class BackoffTest(unittest.TestCase):
         backoff.reset()
         self.assertEqual(backoff.next_ms(), 100)
 
+    def test_a_connection_that_lasted_for_the_longest_delay_is_success_a_shorter_one_is_none(self):
+        for lasted_ms, next_ms in ((4999, 900), (5000, 100)):
+            backoff = Backoff(100, 5000, Highest())
+            backoff.next_ms()
+            backoff.next_ms()
+            backoff.lasted(lasted_ms)
+            self.assertEqual(backoff.next_ms(), next_ms)
+
     def test_a_refusal_waits_the_longest_delay_and_what_follows_stays_long(self):
         backoff = Backoff(100, 5000, Highest())
         self.assertEqual(backoff.longest_ms(), 5000)

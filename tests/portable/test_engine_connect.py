@@ -72,6 +72,29 @@ class ConnectTest(unittest.TestCase):
         world.run(110)
         self.assertEqual(world.link.opens, opens + 1)
 
+    def test_after_a_connection_that_lasted_it_is_short_too_with_nothing_to_acknowledge(self):
+        world = World(reconnect_delay_ms_max=100000).online()
+        for _ in range(12):
+            world.publish(b"m", 0)
+            world.run(100000)
+            world.link.cut()
+            world.step()
+            self.assertFalse(world.engine.online())
+            world.run(150)
+            self.assertTrue(world.engine.online())
+
+    def test_connections_that_end_at_once_and_acknowledge_nothing_are_tried_at_growing_delays(self):
+        world = World(reconnect_delay_ms_max=100000).online()
+        began_ms = world.now_ms
+        for _ in range(12):
+            world.publish(b"m", 0)
+            world.run(10)
+            world.link.cut()
+            world.step()
+            while not world.engine.online():
+                world.run(100)
+        self.assertTrue(world.now_ms - began_ms > 10000)
+
     def test_a_lost_connection_is_told_and_made_again(self):
         world = World().online()
         world.link.cut()
