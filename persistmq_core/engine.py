@@ -303,8 +303,11 @@ class Engine:
 
     def _send(self, now_ms: int) -> bool:
         """True if there may be more to send at once."""
+        had_to_wait = self.wants_to_write()
         if not self._pass_on(now_ms):
             return False
+        if had_to_wait:
+            self._moved(now_ms)  # the time of the oldest message begins with the last of these bytes
         stream = self.delivery.stream
         if stream is not None:
             return self._go_on(now_ms, stream)

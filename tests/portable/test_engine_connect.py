@@ -175,6 +175,19 @@ class SilenceTest(unittest.TestCase):
         world.run(2100)
         self.assertEqual(len(world.diary.disconnections), 1)
 
+    def test_the_broker_has_its_time_from_when_the_transport_takes_what_had_to_wait(self):
+        world = World().online()
+        world.broker.stay_silent(packets.PUBACK)
+        world.link.send_counts = [0]
+        world.publish()
+        world.step()
+        world.step(1900)
+        self.assertEqual(len(world.sent(packets.PUBLISH)), 1)
+        world.step(1900)
+        self.assertTrue(world.engine.online())
+        world.step(100)
+        self.assertFalse(world.engine.online())
+
     def test_a_link_that_is_frozen_is_given_up_and_nothing_is_lost(self):
         world = World().online()
         world.link.freeze()

@@ -201,6 +201,19 @@ class LanesTest(unittest.TestCase):
                 world.run(100)
             self.assertTrue("no acknowledgement" in world.diary.disconnections[0])
 
+    def test_a_lane_that_waits_for_its_turn_is_not_taken_for_one_that_is_not_answered(self):
+        world = TwoLanes("live_first", window=2)
+        world.engine.lanes[0].delivery.pace = Pace(0.1)
+        world.backlog(2).online()
+        world.run(500)
+        self.assertEqual(world.account("waiting"), 1)
+        for index in range(30):  # the transport is always a message behind
+            world.link.send_counts = [None, 0] if index else [0]
+            world.put(b"live%d" % index, 0, priority=True)
+            world.step(90)
+            self.assertTrue(world.engine.wants_to_write() or not world.engine.online())
+        self.assertEqual((world.account("waiting"), world.diary.disconnections), (2, []))
+
     def test_a_pause_that_the_broker_asks_for_counts_for_both(self):
         for priority in (False, True):
             world = TwoLanes("in_order", protocol=5)
