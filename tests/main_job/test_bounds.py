@@ -75,6 +75,33 @@ def test_block_gives_up_after_its_time_and_when_the_client_is_stopped(make_clien
     assert len(outcome) == 1
 
 
+def test_a_device_that_cannot_be_asked_for_room_stops_neither_delivery_nor_who_waits(
+    make_client: Make, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = make_client(free_bytes_min=1000, on_full="block")
+    store = client._stores[0]
+    monkeypatch.setattr(store, "free_bytes", lambda: 1040)
+    client.publish("a", 1)
+    thread = threading.Thread(target=client.publish, args=("a", b"x" * 100))
+    thread.start()
+    assert until(lambda: bool(client._outcomes._waits))
+    asking: list[str] = []
+
+    def broken() -> int:
+        asking.append(threading.current_thread().name)
+        raise OSError(5, "statvfs failed")
+
+    monkeypatch.setattr(store, "free_bytes", broken)
+    client.connect_async("127.0.0.1", broker.port)
+    assert until(lambda: "persistmq" in asking)  # when something is delivered it looks who has room now
+    monkeypatch.setattr(store, "free_bytes", lambda: 1 << 20)
+    assert client.publish("a", 3).wait_for_publish(5)
+    thread.join(5)
+    assert not thread.is_alive()
+    assert client.flush(5)
+    assert client.get_status()["connections"] == 1
+
+
 @pytest.mark.parametrize("durability", ["sync", "async", "spill"])
 def test_drop_oldest_keeps_the_newest_through_an_outage(
     make_client: Make, broker: Mosquitto, receiver: Receiver, durability: str

@@ -602,7 +602,6 @@ class PersistClient:
         """The client's thread: it has written what no caller writes, and delivers from connect_async on."""
         if not self._is_first():
             return  # stop() came before this
-        progress = self._delivery.progress()
         while not self._delivery.is_over:
             now_ms = clock.now_ms()
             try:
@@ -611,18 +610,15 @@ class PersistClient:
                 if self._full.wishes:
                     self._make_room(now_ms)
                 delay_ms = self._delivery.turn(now_ms)
+                self._outcomes.tell(self._delivery.progress(), self._delivery.cursors())
+                if self._older is not None:
+                    delay_ms = min(delay_ms, self._older.turn(now_ms, self._delivery))
             except BaseException as failure:  # noqa: BLE001
                 # A bug, ours or a library's, or sys.exit() in a callback of paho's. Never a dead thread that nobody
                 # notices: say it, begin again.
                 logger.exception("the delivering side failed; it begins again")
                 delay_ms = 1000
                 self._delivery.fail(now_ms, f"{type(failure).__name__}: {failure}")
-            before, progress = progress, self._delivery.progress()
-            if before != progress:
-                self._outcomes.tell(self._delivery.cursors())
-            self._loops.tell()
-            if self._older is not None:
-                delay_ms = min(delay_ms, self._older.turn(now_ms, self._delivery))
             if self._commits.store_error:
                 delay_ms = min(delay_ms, STORE_RETRY_MS)
             self._delivery.sleep(0 if self._delivery.is_over else delay_ms)

@@ -80,7 +80,10 @@ class FullCache:
                 return False
 
     def _has_room(self, full: CacheFull) -> bool:
-        messages, lacking_bytes = self._engine.spool.lacks(full.count, full.wanted_bytes)
+        try:
+            messages, lacking_bytes = self._engine.spool.lacks(full.count, full.wanted_bytes)
+        except OSError:
+            return False  # the device does not say
         return messages <= 0 and lacking_bytes <= 0
 
     def _check_open(self) -> None:

@@ -35,6 +35,7 @@ class Outcomes(Listener):
         self._client = client
         self._told: set[str] = set()  # accounts
         self._drops: dict[int, tuple[str, str]] = {}
+        self._told_progress = -1
         self._progress = threading.Condition()
         self._waits: list[Callable[[], bool]] = []  # what callers wait for
 
@@ -105,13 +106,18 @@ class Outcomes(Listener):
 
     # --- by the client's thread ---
 
-    def tell(self, cursors: tuple[int, ...]) -> None:
-        """Something was settled, and all before ``cursors``: wake those who wait for that."""
-        # Not all at each progress: a caller in flush() would take the interpreter from this thread each time.
-        if any(done() for done in tuple(self._waits)):
-            with self._progress:
-                self._progress.notify_all()
-        self.loops.settle_flushed(cursors)
+    def tell(self, progress: int, cursors: tuple[int, ...]) -> None:
+        """Wake those whose time has come. ``progress``: another number when something was settled since the last call;
+        all before ``cursors`` is.
+        """
+        if progress != self._told_progress:
+            # Not all at each progress: a caller in flush() would take the interpreter from this thread each time.
+            if any(map(_is_over, tuple(self._waits))):
+                with self._progress:
+                    self._progress.notify_all()
+            self.loops.settle_flushed(cursors)
+            self._told_progress = progress
+        self.loops.tell()
 
     def close(self) -> None:
         """Nothing more will come. Whoever waits is told so."""
@@ -119,3 +125,10 @@ class Outcomes(Listener):
         self.loops.end()
         with self._progress:
             self._progress.notify_all()
+
+
+def _is_over(done: Callable[[], bool]) -> bool:
+    try:
+        return done()
+    except Exception:  # noqa: BLE001 - it is raised again where somebody waits for it
+        return True

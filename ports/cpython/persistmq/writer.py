@@ -1,12 +1,17 @@
 """A thread that writes what no caller writes, so that a slow disk does not keep the client's thread from delivering."""
 
+import logging
 import threading
 from collections.abc import Callable
 from functools import partial
 
+from persistmq_core.limits import STORE_RETRY_MS
+
 from .group_commit import GroupCommit
 from .lane_commits import LaneCommits
 from .wakeup import WakeUp
+
+logger = logging.getLogger("persistmq")
 
 _FOR_EVER_MS = 1 << 30
 _JOIN_S = 10.0
@@ -40,9 +45,15 @@ class Writer:
             self._wake_up.close()
 
     def _run(self, wake_up: WakeUp) -> None:
+        delay_ms = _FOR_EVER_MS
         while not self._is_over:
-            wake_up.wait(_FOR_EVER_MS)
-            # Until there is nothing, or the disk fails: then whoever wakes says when to try again.
-            while not self._is_over and self._commits.pending() and self._must_write():
-                if not self._commits.commit_staged():
-                    break
+            wake_up.wait(delay_ms)
+            delay_ms = _FOR_EVER_MS
+            try:
+                # Until there is nothing, or the disk fails: then whoever wakes says when to try again.
+                while not self._is_over and self._commits.pending() and self._must_write():
+                    if not self._commits.commit_staged():
+                        break
+            except BaseException:  # noqa: BLE001 - as on the client's thread: MemoryError and the like
+                logger.exception("what is staged could not be written; it is tried again")
+                delay_ms = STORE_RETRY_MS
