@@ -206,10 +206,12 @@ class GroupCommit:
         return self._leader == threading.get_ident() or bool(self._lock._is_owned())  # type: ignore[attr-defined]
 
     def end(self) -> None:
-        """The last ``commit_staged``; nothing can be staged behind it."""
+        """Write all that is staged, as long as that works; nothing can be staged behind it."""
         with self._lock:
             self._ended = True
-            self.commit_staged()
+            self._await_turn()
+            while self._write():  # a group that had failed before, and what was staged behind it
+                pass
             self._is_over = True
 
     def pending(self) -> bool:
