@@ -1,10 +1,15 @@
-"""Many callers, one sync: what the end leaves."""
+"""Many callers, one sync: what a signal handler may do in the middle of it, and what the end leaves."""
 
+from collections.abc import Callable
 from typing import Any
 
+import pytest
 from persistmq.group_commit import GroupCommit
 
+from persistmq_core import spool as spools
+from persistmq_core.errors import StoreError
 from persistmq_core.journal import MESSAGE, Journal, JournalReader
+from persistmq_core.record import encode
 from persistmq_core.spool import Spool
 from tests.support.journal_files import CACHE_ID
 from tests.support.write_list_store import ENOSPC, WriteListStore
@@ -42,6 +47,16 @@ class Cache:
         return found
 
 
+def once(work: Callable[[], object]) -> Callable[[], None]:
+    left = [work]
+
+    def signal() -> None:
+        if left:
+            left.pop()()
+
+    return signal
+
+
 def test_the_end_writes_what_was_staged_behind_a_group_that_had_failed() -> None:
     cache = Cache(keep_failed=True)
     cache.stage(b"a")
@@ -62,3 +77,56 @@ def test_the_end_on_a_disk_that_still_fails_leaves_all_of_it() -> None:
     cache.store.fail_next("sync", ENOSPC)
     cache.commits.end()
     assert (cache.stored(), cache.commits.staged()) == ([], 2)
+
+
+@pytest.mark.parametrize("call", ["stage", "stage_now", "stage_all"])
+@pytest.mark.parametrize("where", ["in the write", "in the framing"])
+def test_what_a_signal_handler_is_told_was_not_accepted_is_not_stored(
+    call: str, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = Cache()
+    told: list[str] = []
+
+    def handler() -> None:
+        message: Any = [[("t", b"handler", 1, False)]] if call == "stage_all" else ["t", b"handler", 1, False]
+        try:
+            cache.commits.commit(getattr(cache.commits, call)(*message))
+        except StoreError as error:
+            told.append(str(error))
+
+    signal = once(handler)
+    real_sync = cache.store.sync
+
+    def sync(name: str) -> None:
+        signal()
+        real_sync(name)
+
+    def frame(*arguments: Any) -> bytes:
+        signal()
+        return encode(*arguments)
+
+    if where == "in the write":
+        cache.store.sync = sync
+    else:
+        monkeypatch.setattr(spools, "encode", frame)
+    cache.publish(b"one")
+    cache.publish(b"two")
+    assert (cache.stored(), cache.journal.end_seq) == ([b"one", b"two"], 3)
+    assert len(told) == 1
+
+
+def test_async_a_signal_handler_may_publish_while_its_thread_writes() -> None:
+    cache = Cache(keep_failed=True)
+    signal = once(lambda: cache.stage(b"handler"))
+    real_sync = cache.store.sync
+
+    def sync(name: str) -> None:
+        signal()
+        real_sync(name)
+
+    cache.store.sync = sync
+    cache.stage(b"one")
+    assert cache.commits.commit_staged()
+    assert cache.commits.staged() == 1
+    assert cache.commits.commit_staged()
+    assert cache.stored() == [b"one", b"handler"]

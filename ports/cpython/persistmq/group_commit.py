@@ -68,6 +68,7 @@ class GroupCommit:
         """
         if priority:
             raise ValueError(NO_PRIORITY)
+        self._check_free()
         accepted_ms = unix_ms() or now_ms()
         try:
             with self._lock:
@@ -82,6 +83,7 @@ class GroupCommit:
         self, topic: str, payload: object, qos: int, retain: bool, expires_s: int = 0, priority: bool = False
     ) -> int | None:
         """``stage`` that does not wait for the disk: None if RAM is full. Raises IsLarge, too."""
+        self._check_free()
         accepted_ms = unix_ms() or now_ms()
         with self._lock:
             self._check_open()
@@ -101,6 +103,7 @@ class GroupCommit:
         """``stage`` for all or none: they are written in one group. Returns the number of the first."""
         if priority:
             raise ValueError(NO_PRIORITY)
+        self._check_free()
         accepted_ms = unix_ms() or now_ms()
         try:
             with self._lock:
@@ -225,6 +228,18 @@ class GroupCommit:
             for group in (self._writing, self._kept):
                 count += group.end_seq - group.first_seq if group is not None else 0
             return count
+
+    def _check_free(self) -> None:
+        """Raises StoreError in a signal handler that interrupted this thread where nothing can be staged.
+
+        Two messages would get one number, or this one would be written although its caller, who cannot wait for that,
+        was told that it is not accepted.
+        """
+        # _is_owned is what Condition itself asks of the lock.
+        if self._lock._is_owned() or (  # type: ignore[attr-defined]
+            self._leader == threading.get_ident() and not self._keep_failed
+        ):
+            raise StoreError(_EINTR, "publish() in a signal handler that interrupted publish()")
 
     # --- with the lock held, once ---
 
