@@ -1,5 +1,6 @@
 """What an application and its worker process say to each other, over a pair of sockets that ends when either does."""
 
+import errno
 import pickle
 import socket
 from typing import Any, cast
@@ -8,9 +9,13 @@ Message = tuple[Any, ...]
 
 # The accounts that a report has, in this order.
 REPORTED = ("delivered", "expired", "evicted", "refused", "damaged", "repeated")
-# One message: what a Unix socket takes in one piece, with room to spare.
+# The settings in one message: what a Unix socket takes in one piece, with room to spare.
 MESSAGE_BYTES_MAX = 100_000
 _BUFFER_BYTES = 1 << 18
+
+
+class TooLarge(Exception):
+    """More than the socket takes, or the other side has room for, in one message."""
 
 
 class Link:
@@ -30,13 +35,21 @@ class Link:
         return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
     def send(self, *message: Any) -> bool:
-        """False if the other side does not read, and there is no room for more. True as well if it is gone."""
+        """False if the other side does not read, and there is no room for more. True as well if it is gone.
+
+        Raises TooLarge.
+        """
+        content = pickle.dumps(message)
+        if len(content) > _BUFFER_BYTES:
+            raise TooLarge(f"a message of {len(content)} bytes")
         try:
-            self._socket.send(pickle.dumps(message), socket.MSG_DONTWAIT)
+            self._socket.send(content, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return False
-        except OSError:
-            pass  # ``receive`` says it
+        except OSError as failure:
+            if failure.errno == errno.EMSGSIZE:
+                raise TooLarge(f"a message of {len(content)} bytes") from None
+            # Else ``receive`` says it.
         return True
 
     def receive(self) -> Message:

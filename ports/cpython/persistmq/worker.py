@@ -22,7 +22,7 @@ from persistmq_core.window import DONE
 from .chance import SystemRandom
 from .clock import SystemClock
 from .delivery_here import DeliveryHere
-from .link import REPORTED, Link
+from .link import REPORTED, Link, TooLarge
 from .lock import DeliveryLock
 from .recorded_client import remembered
 from .store import FileStore
@@ -89,14 +89,21 @@ class Report(Listener):
             lane.delivery.reader.reclaimed_bytes,
             tuple(delivery.status().items()),
         )
+        at_once = _EVENTS_AT_ONCE
         while self._events or now != self._told:
             due_ms = self._told_ms + (_EVENTS_MS if self._events else _STATE_MS)
             if now_ms < due_ms and not delivery.is_over:
                 return due_ms - now_ms
-            events = [self._events[index] for index in range(min(len(self._events), _EVENTS_AT_ONCE))]
+            events = [self._events[index] for index in range(min(len(self._events), at_once))]
             is_last = len(events) == len(self._events)  # the cursor does not run ahead of what is told
-            if not self._link.send("report", events, now if is_last else None):
-                return _REPORT_AGAIN_MS
+            try:
+                if not self._link.send("report", events, now if is_last else None):
+                    return _REPORT_AGAIN_MS
+            except TooLarge:
+                if len(events) < 2:
+                    raise
+                at_once = len(events) // 2  # long logs
+                continue
             for _ in events:
                 self._events.popleft()
             if is_last:
