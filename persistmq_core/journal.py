@@ -43,7 +43,7 @@ class Journal:
         self._rolls = self._rolls_wanted = 0  # how often a new one was begun because of a limit, and is to be
         self._bytes = 0
         self._written = (0, 0)  # active_seq and skipped as they will be at commit
-        self._litter = ""  # a new segment that failed and could not be removed
+        self._litter = ""  # a new segment of which nothing is committed: if that failed it is to be removed
         self._untouched = ""  # the segment to which the last write should have gone, if it failed and left nothing
 
     def resume(self, end_seq: int, skipped: int, name: str, first_seq: int, size: int, held_bytes: int = 0) -> None:
@@ -105,12 +105,11 @@ class Journal:
             except OSError:
                 pass  # and again before the next one is made
             raise
-        self._litter = ""
         if name != active:
             self._written = (first_seq, self.skipped + first_seq - self.end_seq)
-        self._name = name
         self._bytes = grown
         self.appended_bytes += added
+        self._name = name
 
     def limit(self, segment_bytes_max: int, rolls: bool) -> None:
         """Of segments from now on; ``rolls``: what comes next begins one. By the reading side."""
@@ -131,6 +130,7 @@ class Journal:
 
     def commit(self, end_seq: int) -> None:
         """What was written is durable: the reading side may have it."""
+        self._litter = ""
         self.active_seq, self.skipped = self._written
         self.end_seq = end_seq
 

@@ -259,6 +259,8 @@ class Spool:
             if self.large is not None:
                 self.large.stored(group.large)
             self.journal.commit(group.end_seq)
+        else:
+            self.journal.seal()  # as after an error: a signal may have ended it when all was written
 
     def accepted(self) -> int:
         """Messages on storage since the cache was made."""

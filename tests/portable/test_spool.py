@@ -4,7 +4,7 @@ import unittest
 
 from persistmq_core import journal
 from persistmq_core.errors import StoreError
-from persistmq_core.journal import Journal
+from persistmq_core.journal import MESSAGE, Journal, JournalReader
 from persistmq_core.record import FRAME_HEADER_BYTES
 from persistmq_core.segment import END, HEADER_BYTES, RECORD, SegmentReader
 from persistmq_core.spool import Bounds, Spool, check_payload, check_topic
@@ -306,6 +306,66 @@ class SpoolTest(unittest.TestCase):
         second = self.write()
         self.assertIsNone(second.error)
         self.assertEqual((second.first_seq, self.spool.accepted()), (2, 1))
+
+    def interrupted(self, *payloads):
+        """A group that a signal ends when all of it is written, and nothing else done: neither stored nor an error."""
+        real = self.journal.write
+
+        def write(*arguments):
+            real(*arguments)
+            raise KeyboardInterrupt
+
+        for payload in payloads:
+            self.stage(payload)
+        group = self.spool.take()
+        self.journal.write = write
+        try:
+            group.write()
+        except KeyboardInterrupt:
+            pass
+        self.journal.write = real
+        self.spool.finish(group)
+        self.assertEqual((group.stored, group.error), (False, None))
+        return group
+
+    def delivered(self):
+        """What the reading side finds."""
+        journal = self.journal
+        reader = JournalReader(self.store, CACHE_ID, 256)
+        found = []
+        seq = 1
+        while seq < journal.end_seq:
+            if reader.peek(seq, journal.end_seq, journal.active_seq, journal.skipped) == MESSAGE:
+                found.append(bytes(reader.record.payload))
+                seq += 1
+            else:
+                seq = reader.gap_end
+        self.assertEqual((len(found), reader.damaged_bytes), (self.spool.accepted(), 0))
+        return found
+
+    def test_a_group_that_a_signal_ended_behind_its_write_is_not_delivered(self):
+        for before in (0, 1):  # it begins a segment, or goes into one
+            self.setUp()
+            if before:
+                self.stage(b"first")
+                self.write()
+            self.interrupted(b"a", b"b")
+            self.stage(b"c")
+            self.write()
+            self.assertEqual(self.delivered(), [b"first"][:before] + [b"c"])
+
+    def test_a_group_that_a_signal_ended_behind_its_write_can_be_written_again(self):
+        for before in (0, 1):
+            self.setUp()
+            if before:
+                self.stage(b"first")
+                self.write()
+            group = self.interrupted(b"a", b"b")
+            self.stage(b"c")
+            group.write()
+            self.spool.finish(group)
+            self.write()
+            self.assertEqual(self.delivered(), [b"first"][:before] + [b"a", b"b", b"c"])
 
 
 class BoundsTest(unittest.TestCase):
