@@ -11,12 +11,11 @@ import signal
 import subprocess
 from collections import deque
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Any
 
 from persistmq_core.contracts import Store
-from persistmq_core.dead_letters import FOLDER
 from persistmq_core.engine import Engine
+from persistmq_core.parked import letters
 from persistmq_core.window import DONE
 
 from .group_commit import GroupCommit
@@ -395,14 +394,9 @@ class DeliveryElsewhere:
                 self._outcomes.delivered(seq)
 
     def _dead_letters(self) -> dict[int, int]:
-        """Number and reason code of what the broker refused, from the names of the files."""
-        found = {}
-        for name in self._store.list(FOLDER):
-            with suppress(ValueError):  # not one of ours
-                seq, cache_id, reason = (int(part, 16) for part in name[len(FOLDER) + 1 : -len(".seg")].split("-"))
-                if cache_id == self._settings["cache_id"]:
-                    found[seq] = reason
-        return found
+        """Number and reason code of what the broker refused."""
+        cache_id = self._settings["cache_id"]
+        return {letter.seq: letter.reason_code for letter in letters(self._store) if letter.cache_id == cache_id}
 
     def _settle(self, seq: int) -> bool:
         """False if it is settled already."""
