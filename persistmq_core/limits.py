@@ -14,7 +14,6 @@ TOPIC_BYTES_MAX = const(65535)  # 1.5.3 / 1.5.4: UTF-8 strings have a 16-bit len
 REMAINING_LENGTH_MAX = const(268435455)  # 2.2.3 / 2.1.4: four bytes of seven bits
 # Fixed part of a PUBLISH beside topic and payload: topic length 2, identifier 2, MQTT 5 property length 1 and expiry 5.
 PUBLISH_OVERHEAD_BYTES = const(10)
-RECEIVE_MAXIMUM_DEFAULT = const(65535)  # 5.0, 3.2.2.3.3: what an absent property means
 
 # --- sequence numbers and packet identifiers (law 4) ---
 PACKET_ID_SPAN = const(60000)  # 1..60000 are ours

@@ -2,9 +2,7 @@
 
 from persistmq_core.errors import ProtocolError
 from persistmq_core.limits import PACKET_ID_FOREIGN
-from persistmq_core.packets import PUBACK, PUBCOMP, PUBREC, is_acknowledgement, split
-
-_ACKNOWLEDGEMENTS = (PUBACK, PUBREC, PUBCOMP)
+from persistmq_core.packets import ACKNOWLEDGEMENTS, is_acknowledgement, split
 
 
 class Inbox:
@@ -30,7 +28,7 @@ class Inbox:
         while start < size:
             # Acknowledgements in their common form come by the thousand: found here, and copied a run at a time.
             first = start
-            while is_up and start + 4 <= size and incoming[start + 1] == 2 and incoming[start] in _ACKNOWLEDGEMENTS:
+            while is_up and start + 4 <= size and incoming[start + 1] == 2 and incoming[start] in ACKNOWLEDGEMENTS:
                 if not 0 < incoming[start + 2] << 8 | incoming[start + 3] < PACKET_ID_FOREIGN:
                     break
                 start += 4
