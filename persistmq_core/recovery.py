@@ -193,7 +193,9 @@ def _headers(store: Store, names: "list[str]") -> "list[tuple[int, int, int, str
 def _header(store: Store, name: str) -> "tuple[int, int, int] | None":
     try:
         return read_header(store, name)
-    except OSError:
+    except OSError as failure:
+        if not is_unreadable(failure):
+            raise
         return None
 
 

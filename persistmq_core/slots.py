@@ -20,9 +20,10 @@ from .checkpoint import (
     Checkpoint,
 )
 from .contracts import Store
-from .errors import FormatError
+from .errors import FormatError, is_unreadable
 from .limits import BUNDLES_BYTES_MAX, DISK_VERSION, UNTOLD_KEPT_MAX, WINDOW_MAX, const
 
+_ENOENT = const(2)
 _IDENTITY_HEAD_BYTES = const(6)  # the first two: how many ranges
 _IDENTITY_RANGE_BYTES = const(24)
 _IDENTITY_BYTES_MAX = _IDENTITY_HEAD_BYTES + _IDENTITY_RANGE_BYTES * UNTOLD_KEPT_MAX
@@ -76,20 +77,22 @@ def decode(content: "bytes | bytearray") -> "Checkpoint | None":
 def load(store: Store) -> "tuple[Checkpoint | None, bool]":
     """The newest whole checkpoint, and whether a newer one may have been lost (a slot is there and does not read).
 
-    Raises FormatError for a newer disk version. A slot that cannot be read at all counts as damaged.
+    Raises FormatError for a newer disk version, and OSError for what says nothing of the bytes: without a descriptor
+    or memory for one a whole checkpoint would pass for a lost one, and all would be sent anew.
     """
     best = None
     doubtful = False
     for name in NAMES:
+        count = 0
+        content = bytearray()
         try:
-            size = store.size(name)
-        except OSError:
-            continue  # never written, or beyond reach
-        content = bytearray(min(size, _BYTES_MAX))
-        try:
+            content = bytearray(min(store.size(name), _BYTES_MAX))
             count = store.read(name, 0, memoryview(content))
-        except OSError:
-            count = 0
+        except OSError as failure:
+            if failure.args[:1] == (_ENOENT,):
+                continue  # never written
+            if not is_unreadable(failure):
+                raise
         found = decode(bytes(memoryview(content)[:count]))
         if found is None:
             doubtful = True

@@ -107,6 +107,10 @@ class SimulationTest(unittest.TestCase):
 
     def test_no_law_is_broken_by_bundles_in_two_lanes_with_identity(self):
         self.assertGreater(self.programs("bulk lanes identity crash disk link refuse"), 2 * PROGRAMS)
+
+    def test_no_law_is_broken_by_starts_without_a_descriptor_or_memory(self):
+        self.assertGreater(self.programs("starved crash large link"), 2 * PROGRAMS)
+
     def test_no_law_is_broken_by_large_payloads(self):
         self.assertGreater(self.programs("large crash disk link broker lanes"), 2 * PROGRAMS)
 

@@ -127,6 +127,26 @@ class LoadTest(unittest.TestCase):
         self.store.fail_next("read", EIO, times=None, name=NAMES[self.state.generation & 1])
         self.assertEqual(self.loaded(), (5, True))
 
+    def test_one_whose_size_cannot_be_told_counts_as_damaged_not_as_never_written(self):
+        self.save(5)
+        self.save(6)
+        self.store.fail_next("size", EIO, times=None, name=NAMES[self.state.generation & 1])
+        self.assertEqual(self.loaded(), (5, True))
+
+    def test_what_passes_is_no_damage_but_an_error_and_nothing_is_touched(self):
+        self.save(5)
+        self.save(6)
+        before = self.store.snapshot()
+        for call in ("size", "read"):
+            for errno in (1, 12, 13, 23, 24):  # EPERM, ENOMEM, EACCES, ENFILE, EMFILE
+                for name in NAMES:
+                    self.store.fail_next(call, errno, name=name)
+                    with self.assertRaises(OSError) as caught:
+                        load(self.store)
+                    self.assertEqual(caught.exception.args[0], errno)
+        self.assertEqual(self.store.snapshot(), before)
+        self.assertEqual(self.loaded(), (6, False))
+
     def test_a_newer_disk_version_is_an_error_in_either_slot(self):
         self.save(5)
         self.save(6)

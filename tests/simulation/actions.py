@@ -10,13 +10,15 @@ from tests.support.write_list_store import EIO, ENOSPC
 
 from . import damage
 
+ENOMEM = 12
+EMFILE = 24
 _DISK_FAULTS = (("append", ENOSPC, 0), ("append", ENOSPC, 17), ("sync", EIO, 0), ("replace", ENOSPC, 0),
                 ("replace", EIO, 9), ("remove", EIO, 0), ("read", EIO, 0), ("move", EIO, 0))  # fmt: skip
 # Reason codes of MQTT 5: some are for the message, two ask to be left alone for a while.
 _REFUSALS = (0x80, 0x83, 0x87, 0x90, 0x97, 0x91, 0x99)
 FAULTS = (
     "crash", "disk", "link", "broker", "kinds", "full", "expiry", "lanes", "identity", "refuse", "poison", "damage",
-    "slots", "spill", "bulk", "large",
+    "slots", "spill", "bulk", "large", "starved",
 )  # fmt: skip
 IN_SETTINGS = ("kinds", "full", "expiry", "lanes", "spill", "identity", "bulk", "large")  # that are no actions
 
@@ -115,6 +117,8 @@ def _trouble(rng: Rng, kind: str) -> "tuple":
         return ("poison", rng.below(3))
     if kind == "damage":
         return ("damage", rng.pick(damage.KINDS), rng.word())
+    if kind == "starved":
+        return ("starved", rng.pick(("list", "size", "read", "read")), rng.below(8), rng.pick((EMFILE, ENOMEM)))
     if kind == "slots":
         return ("damage", "checkpoint", rng.word())
     action = rng.pick(("restart", "forget", "away", "back", "refuse", "accept", "silent"))

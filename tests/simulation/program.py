@@ -137,6 +137,19 @@ class Program(World):
         self.note("damage: " + damage(self, kind, rng))
         self.start(rng)
 
+    def do_starved(self, call: str, skip: int, errno: int) -> None:
+        """A start that gets no descriptor, or no memory for one, says so or does without; the next one finds it all."""
+        self.note("start, %s fails once: errno %d" % (call, errno))
+        self.die()
+        self.disk.power_up(Rng(1), power_lost=False)
+        self.disk.fail_next(call, errno, skip=skip)
+        try:
+            self.start(Rng(skip), errno)
+        except OSError:
+            self.disk.heal()
+            self.start(Rng(skip))
+        self.disk.heal()
+
     def do_drain(self) -> None:
         self.drain()
         for _ in range(20):  # and nothing comes after the end

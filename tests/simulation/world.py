@@ -157,8 +157,8 @@ class World:
 
     # --- processes ---
 
-    def start(self, rng: Rng) -> None:
-        """A process starts on what the disk holds. PowerCut passes through."""
+    def start(self, rng: Rng, starved_of: int = 0) -> None:
+        """A process starts on what the disk holds. PowerCut passes through, and OSError if its errno may come."""
         self.starts += 1
         chosen = self.settings
         transport = ModelTransport(
@@ -208,6 +208,8 @@ class World:
             store = SpillStore(self.disk, spill_bytes, numbers=chosen["spill_numbers"]) if spill_bytes else self.disk
             self.engine = Engine(open_cache(store, rng.fork(), options, Ear(self)), transport)
         except (OSError, ValueError, TypeError, LookupError, ArithmeticError) as error:
+            if starved_of and error.args[:1] == (starved_of,):
+                raise
             raise LawBroken("6: it does not start: %r" % error)  # noqa: B904 - MicroPython chains no exceptions
         finally:
             self.disk.reads = None
