@@ -294,6 +294,7 @@ class SpillStore(Store):
         state.skipped = state.cursor - 1 - state.settled()  # all that are in no account; SEQ_FIRST is 1
         state.evicted_first = state.evicted_end = state.evicted_skipped = 0
         state.session_known = False
+        state.in_doubt = True  # two such jumps are a whole round of packet identifiers
         state.places = bytearray(len(state.places))
         for generation in (state.generation, state.generation - 1):
             state.generation = generation

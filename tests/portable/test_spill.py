@@ -346,6 +346,24 @@ class DiskTest(SpillCase):
 
 
 class PowerCutTest(SpillCase):
+    def test_the_broker_is_made_to_forget_what_was_in_flight_whatever_it_says_of_the_session(self):
+        # Two jumps over numbers that are used up are a whole round of packet identifiers.
+        for denies in (False, True):
+            world = self.healthy()
+            world.broker.denies_session = denies
+            world.broker.stay_silent(packets.PUBREC)
+            for _ in range(4):
+                world.publish(b"held", 2)
+                world.run(1)
+            world.run(5)
+            world.broker.heal()
+            self.assertEqual((world.spill.state, len(world.broker.session().unreleased)), (IN_RAM, 4))
+            world.restart()
+            world.publish(b"new", 2)
+            world.run(3000)
+            self.assertEqual((world.arrived()[3:], world.broker.session().unreleased), ([b"new"], {}))
+            self.assertEqual(world.violations(), [])
+
     def test_it_takes_what_waits_in_ram_and_nothing_else(self):
         world = self.healthy()
         last = self.freeze(world)

@@ -296,7 +296,7 @@ class Laws:
         """``accepted`` messages for sure, and perhaps so many ``ambiguous`` ones, whose publish() did not return."""
         self._law_2(engine.accounts(), accepted, ambiguous)
         for index, lane in enumerate(engine.lanes):
-            self._law_5(LANES[index])
+            self._law_5(LANES[index], engine.spill)
             self._law_7(lane.delivery)
         if transport.violations:
             raise LawBroken("8: %s" % transport.violations[0])
@@ -322,9 +322,9 @@ class Laws:
         if not accepted <= total or (total > accepted + ambiguous and not self.header_damaged):
             raise LawBroken("2: accepted %d (and perhaps %d), accounts %r" % (accepted, ambiguous, accounts))
 
-    def _law_5(self, lane: str) -> None:
+    def _law_5(self, lane: str, spill: "object | None") -> None:
         """Nothing is deleted before the acknowledgement that frees it is on storage."""
-        self._law_5_of_payloads(lane)
+        self._law_5_of_payloads(lane, spill)
         names = self.disk.names(lane + JOURNAL)
         before = self._segments[lane]
         if names == [name for _, name in before]:
@@ -342,7 +342,7 @@ class Laws:
                 raise LawBroken("5: segment %d is gone, the checkpoint says %r" % (first_seq, state and state.cursor))
         self._segments[lane] = now
 
-    def _law_5_of_payloads(self, lane: str) -> None:
+    def _law_5_of_payloads(self, lane: str, spill: "object | None") -> None:
         names = self.disk.names(lane + PAYLOADS)
         before = self._payloads[lane]
         if not names and not before:
@@ -356,6 +356,8 @@ class Laws:
                 continue
             if state is not None and (seq < state.cursor or state.evicted_first <= seq < state.evicted_end):
                 continue
+            if spill is not None and spill.holds(seq):
+                continue  # its record and its account are only in RAM
             kept = self.disk.names(lane + "dead") + self.disk.names(lane + "quarantine")
             if not [1 for name in kept if "%016x" % seq in name]:
                 raise LawBroken("5: payload %d is gone, the checkpoint says %r" % (number, state and state.cursor))
