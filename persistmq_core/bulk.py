@@ -159,7 +159,6 @@ class BulkDelivery(Delivery):
         self._singly_end = self._sent_end
         self._bundle_bytes = 0  # of the last one
         self._is_new = False  # the ranges are not on storage as they are now
-        self._is_apart = False  # one was taken apart since the last save
 
     # --- what becomes of all messages of a bundle ---
 
@@ -188,7 +187,7 @@ class BulkDelivery(Delivery):
         if state not in (WAITING, SENT_1, SENT_2, RELEASED):
             return False
         self._ranges.pop(seq)
-        self._is_new = self._is_apart = True
+        self._is_new = self._in_both = True  # a damaged slot must not bring the bundle back
         end = seq + (entry & COUNT)
         is_sent = window.move(seq, LOSE) == WAITING
         if entry & HEAD_LOST:
@@ -234,9 +233,6 @@ class BulkDelivery(Delivery):
     def _save(self) -> None:
         some = self._msg_count or self._ranges
         self.checkpoint.bundles = encode(self._form, self._ranges, self.window.cursor) if some else b""
-        if self._is_apart:
-            super()._save()  # into both slots: should one be damaged, the other must not bring the bundle back
-            self._is_apart = False
         super()._save()
         self._is_new = False
 
@@ -418,8 +414,14 @@ class BulkDelivery(Delivery):
             if count > 1:
                 self._ranges[packet.first] = count | (QOS_2 if packet.qos == 2 else 0)
                 self._is_new = True
-                for seq in range(packet.first + 1, packet.end):
-                    self.window.move(seq, CARRY)
+                try:
+                    for seq in range(packet.first + 1, packet.end):
+                        self.window.move(seq, CARRY)
+                except BaseException:  # a signal: all of it or nothing, for what it ends is delivered together
+                    for seq in range(packet.first, packet.end):
+                        self.window.move(seq, UNPACK)
+                    self._ranges.pop(packet.first)
+                    raise
         end = new[-1].end
         self._sent_end = max(self._sent_end, end)
         if self._is_new or end > self._sent_bound:

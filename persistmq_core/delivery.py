@@ -6,7 +6,6 @@ Knows nothing of connecting or of the clock: the engine tells it that a connecti
 from . import checkpoint as checkpoints
 from . import packets
 from .contracts import Clock, Listener, Store, Transport
-from .dead_letters import PACKET_TOO_LARGE, QOS_NOT_SUPPORTED, RETAIN_NOT_SUPPORTED
 from .journal import GAP, MESSAGE, Journal, JournalReader
 from .limits import AHEAD_WINDOWS, PACKET_ID_SPAN, PUBLISH_OVERHEAD_BYTES, SEND_BYTES, const
 from .record import Record
@@ -115,6 +114,7 @@ class Delivery:
         self._sent_bound = found.checkpoint.sent_bound
         self._sent_end = min(self._sent_bound, found.end_seq)
         self._bound_reached = False  # a save must move it before more is sent
+        self._in_both = False  # the next save goes into both slots: what the older one says must not come back
         self._dup_end = 0  # numbers before it go with DUP: they may have been sent in this session before
         self._received: list[int] = []  # PUBREC came, not on storage yet, in order of arrival
         self._release: list[int] = []  # on storage, PUBREL to be sent, in that order (4.6)
@@ -193,6 +193,8 @@ class Delivery:
         for seq in range(self.window.cursor, self.window.end):
             before = self.window.state(seq)
             new = self.window.move(seq, TRUST if trust else FORGET)
+            if new != NO_CHANGE:
+                self._in_both = True  # PUBREL for what the broker has forgotten would get a PUBCOMP: a loss
             if new == DONE and before not in (ORPHAN, ORPHAN_RELEASING):
                 self._delivered(seq)
             elif self.window.state(seq) == WAITING and seq < self._sent_end and seq < self._journal.end_seq:
@@ -330,6 +332,9 @@ class Delivery:
         if self.identity is not None:
             state.identity = self.identity.encode()
         checkpoints.save(self._store, state)
+        if self._in_both:
+            checkpoints.save(self._store, state)
+            self._in_both = False
         state.older_cursor = 0
         if self.identity is not None:
             self.identity.is_new = False
@@ -361,7 +366,7 @@ class Delivery:
             return
         try:
             self._save()  # without parking what was refused: there may be no room for that
-        except OSError:
+        except (OSError, MemoryError):
             state.evicted_first, state.evicted_end, state.evicted_skipped, state.evicted = before
             raise
         for begin, end in evicted:
@@ -557,7 +562,7 @@ class Delivery:
                 record = reader.record
                 if found != MESSAGE or record is None:
                     break
-                expires_s = apart_bytes = 0
+                expires_s = apart_bytes = reason = 0
                 if record.extra_bytes:
                     if record.is_apart:
                         self._payload_files().note(seq)
@@ -589,7 +594,11 @@ class Delivery:
                     else:
                         self._never(seq, seq + 1)  # under its number: it cannot say which it is
                 if qos > qos_max or body_bytes > body_bytes_max or (retain and not transport.retain_available):
-                    self.refuse(seq, _cannot_send(record, transport))
+                    from .unsendable import why  # noqa: PLC0415 - only here: most messages are far from such limits
+
+                    reason = why(record, transport, expires_s, properties)
+                if reason:
+                    self.refuse(seq, reason)
                 elif apart_bytes and not self._open_stream(seq, record):
                     continue
                 else:
@@ -713,12 +722,3 @@ class Delivery:
             place += 1
         if window.advance() and self._next < window.cursor:
             self._next = window.cursor
-
-
-def _cannot_send(record: Record, transport: Transport) -> int:
-    """The reason code for a message that the broker announced not to take."""
-    if record.qos > transport.qos_max:
-        return QOS_NOT_SUPPORTED
-    if record.retain and not transport.retain_available:
-        return RETAIN_NOT_SUPPORTED
-    return PACKET_TOO_LARGE

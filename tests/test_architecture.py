@@ -35,6 +35,7 @@ RANKS = {
     "window": 4,
     "eviction": 8,
     "reasons": 5,
+    "unsendable": 5,
     "recovery": 5,
     "many_segments": 6,
     "payloads": 6,

@@ -4,6 +4,7 @@ from persistmq_core import packets
 from persistmq_core.bundles import HEAD_LOST
 from persistmq_core.checkpoint import NAMES
 from persistmq_core.segment import JOURNAL
+from persistmq_core.window import CARRY
 from tests.support.bulk_case import BulkCase, Bulky, bulk
 from tests.support.write_list_store import EIO, ENOSPC
 
@@ -216,6 +217,30 @@ class StorageTest(BulkCase):
         world.online().run(10000)
         self.assertEqual(sorted(set(world.numbers())), list(range(1, 11)))
         self.assertEqual(world.account("waiting"), 0)
+
+    def test_a_signal_while_a_bundle_is_made_leaves_none_and_nothing_is_settled_unsent(self):
+        for failing in range(1, 5):
+            world = Bulky().online()
+            world.send(5)
+            window = world.engine.delivery.window
+            move = window.move
+            seen = []
+
+            def cut(seq, event, move=move, seen=seen, failing=failing):
+                if event == CARRY:
+                    seen.append(seq)
+                    if len(seen) == failing:
+                        raise KeyboardInterrupt
+                return move(seq, event)
+
+            window.move = cut
+            self.assertRaises(KeyboardInterrupt, world.step)
+            del window.move
+            self.assertEqual(world.ranges(), {})
+            world.engine.fail(world.now_ms, "a signal")
+            world.run(5000)
+            self.assertEqual(world.numbers(), [1, 2, 3, 4, 5])
+            self.check(world)
 
 
 class DamageTest(BulkCase):

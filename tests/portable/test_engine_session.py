@@ -2,6 +2,7 @@
 
 import unittest
 
+from persistmq_core import checkpoint as checkpoints
 from persistmq_core import packets, slots
 from tests.support.world import World
 
@@ -37,6 +38,24 @@ class SessionTest(unittest.TestCase):
         self.lose(world, True)
         self.assertEqual((world.arrived(), len(world.sent(packets.PUBLISH))), ([b"m"], 1))
         self.assertEqual(world.engine.delivery.checkpoint.repeated, 0)
+
+    def test_what_the_broker_forgot_is_sent_again_whichever_slot_is_damaged(self):
+        for slot in checkpoints.NAMES:
+            world = World()
+            world.online()
+            world.broker.stay_silent(packets.PUBCOMP)
+            world.publish(b"m", 2)
+            world.steps(4)
+            world.broker.heal()
+            world.broker.restart(False)
+            world.broker.deliveries.clear()
+            while len(world.sent(packets.PUBLISH)) < 2:
+                world.step(10)
+            world.die()  # and what went out has not arrived
+            world.store.corrupt(slot, 30, b"x")
+            world.start()
+            world.run(3000)
+            self.assertEqual((world.arrived(), world.account("delivered")), ([b"m"], 1), slot)
 
     def test_what_goes_as_new_is_on_storage_before_the_first_byte(self):
         world = World()

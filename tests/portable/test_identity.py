@@ -106,7 +106,7 @@ class MessageTest(unittest.TestCase):
             world.send(b"x" * size)
         world.run(8000)
         self.assertEqual(world.violations(), [])
-        self.assertTrue(max([len(payload) for payload in world.arrived()]) in range(55, 64))
+        self.assertEqual(max([len(packet) for packet in world.sent(packets.PUBLISH)]), 100)
         self.assertEqual(world.account("refused") + len(world.arrived()), 60)
 
 
