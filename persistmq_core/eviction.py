@@ -39,17 +39,25 @@ class Eviction:
         state = self._state
         touched = max(self._window.end, state.evicted_end)
         first = max(touched, sent_end)
-        if state.evicted_end > self._window.end and first > state.evicted_end:
+        extends = state.evicted_end > self._window.end
+        if extends and first > state.evicted_end:
             return []  # a second range
         journal = self._journal
         runs = self._reader.sealed(first - 1, journal.active_seq)
-        runs.append((journal.active_seq, journal.end_seq, journal.end_seq, 0))
+        runs.append((journal.active_seq, journal.end_seq, journal.end_seq, journal.skipped, 0))
         evicted: list[tuple[int, int]] = []
         end = first
         skipped = 0
-        for run_first, run_end, next_first, run_bytes in runs:
+        for run_first, run_end, next_first, next_skipped, run_bytes in runs:
             if messages <= 0 and wanted_bytes <= 0:
                 break
+            if run_first > end:  # its beginning is lost: the walk has to find that
+                if extends:
+                    break
+                first = end = run_first
+            # A checkpoint that was lost may have known of more: what is missing there need not have been skipped.
+            counted = state.skipped + state.evicted_skipped + skipped
+            run_end = max(run_end, next_first - max(0, next_skipped - counted))
             if run_first < first and run_end < first <= next_first:
                 # Numbers that never were a message: into the range with them, or they would be looked for in a file
                 # whose end is not known when the next one is gone.

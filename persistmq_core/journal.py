@@ -334,19 +334,25 @@ class JournalReader:
         elif index < self._index:
             self._index -= 1
 
-    def sealed(self, seq: int, active_seq: int) -> "list[tuple[int, int, int, int]]":
-        """The segments from the one with ``seq`` on that do not grow: (first number, end, next first number, bytes).
+    def sealed(self, seq: int, active_seq: int) -> "list[tuple[int, int, int, int, int]]":
+        """The segments from the one with ``seq`` on that do not grow.
 
-        Numbers from the end to the next first one were skipped. Raises OSError.
+        (first number, end, next first number, skipped numbers below that, bytes). Numbers from the end to the next
+        first one were skipped; if a header does not read, nobody knows how many. Raises OSError.
         """
         self._list()
         found = []
+        head = next_head = None
         for index in range(len(self._segments) - 1):
             first_seq, name = self._segments[index]
             next_first = self._segments[index + 1][0]
             if next_first <= seq or first_seq == active_seq:
                 continue
-            found.append((first_seq, self._end_of(index), next_first, self._store.size(name)))
+            head = next_head or self._header(index)
+            next_head = self._header(index + 1)
+            skipped = next_head[1] if next_head else next_first
+            end = _end_of(first_seq, next_first, head, next_head)
+            found.append((first_seq, end, next_first, skipped, self._store.size(name)))
         return found
 
     def _list(self) -> None:
@@ -391,16 +397,10 @@ class JournalReader:
             self._list()
         if self._reader is None or self._index + 1 >= len(self._segments):
             return
-        self._limit = self._end_of(self._index)
-        self._mark_damaged()
-
-    def _end_of(self, index: int) -> int:
-        """The first number that does not count in a segment that no longer grows."""
+        index = self._index
         first_seq, next_first = self._segments[index][0], self._segments[index + 1][0]
-        head, next_head = self._header(index), self._header(index + 1)
-        if head is None or next_head is None:
-            return next_first
-        return max(first_seq, next_first - max(0, next_head[1] - head[1]))
+        self._limit = _end_of(first_seq, next_first, self._header(index), self._header(index + 1))
+        self._mark_damaged()
 
     def _note_damage(self, count: int) -> None:
         """``count`` bytes of the segment being read are damaged, those already noted included."""
@@ -420,3 +420,12 @@ class JournalReader:
             self._store.move(name, marked)
             self._segments[self._index] = (first_seq, marked)
             self._reader.name = marked
+
+
+def _end_of(
+    first_seq: int, next_first: int, head: "tuple[int, int, int] | None", next_head: "tuple[int, int, int] | None"
+) -> int:
+    """The first number that does not count in a segment that no longer grows."""
+    if head is None or next_head is None:
+        return next_first
+    return max(first_seq, next_first - max(0, next_head[1] - head[1]))

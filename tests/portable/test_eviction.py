@@ -144,6 +144,21 @@ class StorageTest(EvictionCase):
         self.assertTrue(self.make_room(12))
         self.assertEqual(world.account("evicted"), 12)
 
+    def test_without_memory_for_a_checkpoint_nothing_is_evicted(self):
+        world = self.full()
+        state = world.engine.delivery.checkpoint
+        encode = state.encode
+
+        def no_memory():
+            raise MemoryError
+
+        state.encode = no_memory
+        self.assertRaises(MemoryError, self.make_room, 12)
+        state.encode = encode
+        self.assertEqual((world.account("evicted"), self.evicted()), (0, []))
+        self.deliver()
+        self.assertEqual(self.numbers_arrived(), list(range(20)))
+
     def test_a_file_that_cannot_be_removed_goes_later(self):
         world = self.full()
         world.store.fail_next("remove", EIO)
@@ -234,6 +249,29 @@ class LostCheckpointTest(EvictionCase):
         self.deliver()
         self.assertEqual(self.numbers_arrived(), list(range(12, 20)))
 
+    def test_skipped_numbers_are_counted_once_though_the_files_behind_them_are_gone(self):
+        self.world = world = World(window=4, window_qos2=4, cache_messages_max=40)
+        for number in range(10):
+            world.publish(b"%03d" % number + b"." * 90, 2)
+        world.store.fail_next("append", ENOSPC, short=40)
+        self.assertRaises(StoreError, world.publish, b"xxx", 2)
+        for number in range(10, 40):
+            world.publish(b"%03d" % number + b"." * 90, 2)
+        state = world.engine.delivery.checkpoint
+        world.engine.delivery._sent_end = 3  # so the first file stays
+        self.assertTrue(self.make_room(11))
+        self.assertEqual((state.evicted_first, state.evicted_end, state.evicted_skipped), (3, 15, 1))
+        self.assertTrue(self.make_room(25))
+        world.die(power_lost=False)
+        world.store.corrupt("checkpoint.%d" % (state.generation & 1), 30, b"x")
+        world.start()
+        self.assertEqual(world.engine.delivery.checkpoint.evicted_end, 15)
+        self.assertTrue(self.make_room(25))
+        self.assertEqual(world.account("evicted"), 25)
+        self.deliver()
+        accounts = world.engine.accounts()
+        self.assertEqual((accounts["accepted"], accounts["evicted"], accounts["delivered"]), (40, 25, 15))
+
     def test_what_the_walk_had_passed_before_is_counted_once(self):
         self.world = world = World(window=8, window_qos2=2, cache_messages_max=40)
         for number in range(20):
@@ -259,6 +297,34 @@ class LostCheckpointTest(EvictionCase):
 
 
 class LostRecordsTest(EvictionCase):
+    def test_a_lost_first_segment_is_in_no_range_and_nothing_waits_for_ever(self):
+        world = self.full()
+        first = sorted(world.store.list("journal"))[0]
+        world.die()
+        world.store.remove(first)
+        world.start()
+        lost = world.engine.delivery.reader.sealed(0, world.engine.journal.active_seq)[0][0] - 1
+        self.assertTrue(self.make_room(3))
+        self.assertEqual(self.evicted(), [lost + 1, lost + 2, lost + 3])
+        self.deliver()
+        accounts = world.engine.accounts()
+        self.assertEqual((accounts["evicted"], accounts["damaged"], accounts["waiting"]), (3, lost, 0))
+        self.assertEqual(self.numbers_arrived(), list(range(lost + 3, 20)))
+
+    def test_a_range_is_not_extended_over_a_lost_segment(self):
+        world = self.full(40)
+        names = sorted(world.store.list("journal"))
+        second, third = [int(name.split("/")[1][:16], 16) for name in names[1:3]]
+        self.assertTrue(self.make_room(second - 1))
+        world.die(power_lost=False)
+        world.store.remove(names[1])
+        world.start()
+        self.assertFalse(self.make_room(second + 5))
+        self.assertEqual(world.account("evicted"), second - 1)
+        self.deliver()
+        accounts = world.engine.accounts()
+        self.assertEqual((accounts["damaged"], accounts["delivered"]), (third - second, 41 - third))
+
     def test_records_lost_before_the_range_are_damaged_and_the_range_is_not(self):
         world = self.full()
         world.engine.delivery._sent_end = 3

@@ -13,10 +13,10 @@ STEPS = 120
 
 
 class SimulationTest(unittest.TestCase):
-    def programs(self, faults):
-        """Run programs; (publishes, PUBRELs, starts, deliveries) of all together."""
+    def programs(self, faults, count=PROGRAMS):
+        """Run ``count`` programs; how many starts they had."""
         publishes = pubrels = starts = deliveries = begins = 0
-        for seed in range(PROGRAMS):
+        for seed in range(count):
             program = run(seed, STEPS, faults)
             publishes += program.laws.publishes
             pubrels += program.laws.pubrels
@@ -26,10 +26,10 @@ class SimulationTest(unittest.TestCase):
             tally.count("simulated programs", 1)
             tally.count("simulated events", program.events)
         # Programs in which nothing happens break no law either.
-        self.assertGreater(publishes, PROGRAMS * 20, faults)
-        self.assertGreater(pubrels, PROGRAMS * 10, faults)
-        self.assertGreater(deliveries, PROGRAMS * 20, faults)
-        self.assertEqual(begins > PROGRAMS * 10, "large" in faults)
+        self.assertGreater(publishes, count * 20, faults)
+        self.assertGreater(pubrels, count * 10, faults)
+        self.assertGreater(deliveries, count * 20, faults)
+        self.assertEqual(begins > count * 10, "large" in faults)
         return starts
 
     def test_no_law_is_broken_when_all_is_well(self):
@@ -108,8 +108,18 @@ class SimulationTest(unittest.TestCase):
     def test_no_law_is_broken_by_bundles_in_two_lanes_with_identity(self):
         self.assertGreater(self.programs("bulk lanes identity crash disk link refuse"), 2 * PROGRAMS)
 
+    def test_no_law_is_broken_by_damage_in_a_cache_with_bounds(self):
+        self.assertGreater(self.programs("damage full lanes large", PROGRAMS // 3), PROGRAMS // 2)
+        self.assertGreater(self.programs("crash full damage disk link", PROGRAMS // 3), PROGRAMS // 2)
+
+    def test_no_law_is_broken_by_damage_where_the_broker_forgets(self):
+        self.assertGreater(self.programs("bulk broker full damage", PROGRAMS // 3), PROGRAMS // 2)
+
+    def test_power_cuts_take_only_what_waits_in_ram_with_any_broker(self):
+        self.assertGreater(self.programs("spill kinds crash bulk link", PROGRAMS // 3), PROGRAMS // 3)
+
     def test_no_law_is_broken_by_starts_without_a_descriptor_or_memory(self):
-        self.assertGreater(self.programs("starved crash large link"), 2 * PROGRAMS)
+        self.assertGreater(self.programs("starved crash large link", PROGRAMS // 3), PROGRAMS)
 
     def test_no_law_is_broken_by_large_payloads(self):
         self.assertGreater(self.programs("large crash disk link broker lanes"), 2 * PROGRAMS)

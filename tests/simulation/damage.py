@@ -112,6 +112,8 @@ def _payload(world: "object", name: str, rng: Rng) -> str:
     """A large payload's file is changed, cut short, or gone."""
     before = bytes(world.disk.content(name))
     what = rng.pick(("changed", "changed", "short", "gone"))
+    if not before:  # it was cut short to nothing
+        what = "gone"
     if what == "changed":
         at = rng.below(len(before))
         world.disk.corrupt(name, at, bytes((before[at] ^ rng.between(1, 255),)))
