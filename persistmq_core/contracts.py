@@ -67,6 +67,8 @@ class Transport:
     packet_bytes_max = 268435460  # the broker's Maximum Packet Size
     qos_max = 2
     retain_available = True
+    # The session holds nothing of the application's (no subscription): the broker may be made to forget it.
+    session_is_ours = False
     # Valid while DOWN.
     reason = "not connected"  # words for a person
     reason_code = 0  # of the broker's CONNACK or DISCONNECT, 0 where there was none

@@ -98,6 +98,8 @@ class Delivery:
         self.jumps: ClockJumps | None = None  # of the clock, if messages expire
         self.backlog_end = 0  # numbers before it were there when the connection began
         self.makes_bundles = False  # asks _bundle() at each message
+        self.only_resends = False  # begins nothing that cannot have been in flight when the connection began
+        self.has_released = False  # handshakes of QoS 2 went on in this session
         self._connected = False
         self._store = store
         self._journal = journal
@@ -150,6 +152,10 @@ class Delivery:
         """All that may have been in flight when the connection began, or when the last one ended, is settled."""
         return self.window.cursor >= (self._dup_end if self._connected else self._sent_end)
 
+    def has_walked(self) -> bool:
+        """All that may have been in flight when the connection began was sent again, or is settled."""
+        return self._next >= self._dup_end
+
     def repeated(self) -> int:
         """Messages that were sent again although the broker may have had them: its session was lost."""
         return self.checkpoint.repeated
@@ -201,6 +207,7 @@ class Delivery:
                 repeated += 1
         self.checkpoint.repeated += repeated
         self._received = []
+        self.has_released = False
         self._dup_end = 0
         self._sent_end = 0
         self.window.advance()
@@ -261,7 +268,9 @@ class Delivery:
                 if reason >= _NEGATIVE and kind != packets.PUBCOMP:
                     before = window.state(seq)
                     if reason in _LATER:
-                        later = reason
+                        # With only_resends it is known now that the broker does not hold it, and it goes as new later.
+                        if not self.only_resends or window.move(seq, LOSE) == NO_CHANGE:
+                            later = reason
                     elif before == SENT_2 or (before == SENT_1 and kind == packets.PUBACK):
                         self.refuse(seq, reason)
                     else:
@@ -346,6 +355,7 @@ class Delivery:
             for seq in self._expired:
                 self._listener.dropped(seq, "expired", 0)
             self._expired = []  # another one: see cursor()
+        self.has_released = self.has_released or bool(self._received)
         for seq in self._received:
             self.window.move(seq, STORED)
             if seq < self._next or seq < self._walked:
@@ -508,6 +518,7 @@ class Delivery:
         id_first = self._id_first
         id_span = self._id_span
         makes_bundles = self.makes_bundles
+        only_resends = self.only_resends
         if self._release:
             for seq in self._release:
                 window.move(seq, SEND_PUBREL)
@@ -536,6 +547,8 @@ class Delivery:
                 break
             if state == WAITING:
                 if not publish or in_flight >= in_flight_max or (spill is not None and spill.keeps_back(seq)):
+                    break
+                if only_resends and seq >= self._dup_end:
                     break
                 if pace is not None and seq < self.backlog_end and pace.due_ms(now_ms):
                     break

@@ -68,6 +68,13 @@ class Engine:
         self._wiping = lane.delivery.checkpoint.in_doubt or self.lanes[-1].delivery.checkpoint.in_doubt
         self._wiping = self._wiping and not self.delivery.session_known()
         self._wiped = False
+        # The broker may hold handshakes that ended long ago, if it came back from an older save of its own. Mosquitto
+        # counts them against its bound: it loses as many messages (3.1.1), or takes none any more (5.0). So it is to
+        # forget the session once, when nothing is under way.
+        self._distrusts = not self._has_resent()
+        self._is_settling = False  # in this connection it comes to that: nothing is begun before
+        self._had_to_pause = False  # the broker said so, and has taken nothing since
+        self._is_told = False  # the listener knows of a connection
         # Filled again and again: it keeps its room. On a board there may be none in one piece later.
         send_bytes = options.send_bytes
         self._buffer = bytearray(send_bytes if options.bulk else min(send_bytes, _BUFFER_BYTES))
@@ -113,11 +120,18 @@ class Engine:
         if self._phase == _APART and not self.draining and now_ms >= self._retry_at:
             self._phase = _OPENING
             self._opened_at = now_ms
+            if self._distrusts and self._may_wipe() and self._has_resent():
+                self._distrusts = False
+                self._wiping = True
             self._transport.open(self._wiping)
         more = False
         if self._phase == _ONLINE:
             more = self._send(now_ms)
             self._watch(now_ms)
+        if self._is_settling and self._phase == _ONLINE and self._has_settled():
+            self._wiping = True
+            self._again(now_ms)
+            more = True
         self._save_if_due(now_ms)
         if self.spill is not None:
             more = self._spill_if_due(self.spill, now_ms) or more
@@ -154,8 +168,7 @@ class Engine:
     def close(self) -> None:
         """Disconnect and store where delivery stands. A store that fails loses nothing: the rest is repeated."""
         self._transport.close()
-        if self._phase == _ONLINE:
-            self._listener.disconnected("closed")
+        self._tell_end("closed")
         self._phase = _APART
         self.draining = True
         self._end_delivery()
@@ -227,8 +240,10 @@ class Engine:
             return
         if known and transport.session_present:
             delivery.resume()
+            self._settle(self._distrusts and self._may_wipe())
         else:
             delivery.forget(self._trust)
+            self._settle(False)
         if not known or not transport.session_present or delivery.must_save():
             # On storage before the first byte: which session the numbers belong to, and what is sent as new.
             marker = delivery.know_session(True, self._session_marker)
@@ -243,11 +258,34 @@ class Engine:
         self._opened_at = now_ms
         self._poison.began()
         self._moved(now_ms)
-        self.connections += 1
         self.down_reason = ""
-        self._listener.connected(transport.session_present)
+        if not self._is_told:
+            self._is_told = True
+            self.connections += 1
+            self._listener.connected(transport.session_present)
+
+    def _may_wipe(self) -> bool:
+        transport = self._transport
+        return self._had_to_pause or (transport.protocol == 4 and transport.session_is_ours)
+
+    def _settle(self, is_settling: bool) -> None:
+        """Whether this connection only ends what may be in flight."""
+        self._is_settling = is_settling
+        self._distrusts = False
+        for lane in self.lanes:
+            lane.delivery.only_resends = is_settling
+
+    def _has_resent(self) -> bool:
+        return all([lane.delivery.has_resent() for lane in self.lanes])
+
+    def _has_settled(self) -> bool:
+        """Nothing of ours is in the broker's session any more."""
+        has_walked = all([lane.delivery.has_walked() for lane in self.lanes])
+        return has_walked and self._is_idle() and self.delivery.stream is None
 
     def _again(self, now_ms: int) -> None:
+        if self._phase == _ONLINE:
+            self._end_delivery()
         self._transport.close()
         self._phase = _APART
         self._retry_at = now_ms
@@ -274,10 +312,16 @@ class Engine:
         self._end_delivery()
         if was_online:
             self._backoff.lasted(now_ms - self._opened_at)
+            if self._is_settling or any([lane.delivery.has_released for lane in self.lanes]):
+                self._distrusts = True
         delay_ms = self._backoff.longest_ms() if longest else self._backoff.next_ms()
         self._retry_at = now_ms + delay_ms
         self.down_reason = reason
-        if was_online:
+        self._tell_end(reason)
+
+    def _tell_end(self, reason: str) -> None:
+        if self._is_told:
+            self._is_told = False
             self._listener.disconnected(reason)
 
     def _end_delivery(self) -> None:
@@ -299,7 +343,13 @@ class Engine:
         self._poison.answered()
         self._backoff.reset()
         if later:
-            self._end(now_ms, "the broker asks for a pause (reason code 0x%02x)" % later, True)
+            # The first time it may be that it counts what is over: see _distrusts.
+            has_paused = self._had_to_pause
+            self._had_to_pause = True
+            self._end(now_ms, "the broker asks for a pause (reason code 0x%02x)" % later, has_paused)
+            self._distrusts = True
+        elif not self._is_settling:
+            self._had_to_pause = False
 
     def _send(self, now_ms: int) -> bool:
         """True if there may be more to send at once."""

@@ -233,14 +233,16 @@ class ConfusionTest(unittest.TestCase):
         world.run(1000)
         self.assertEqual(world.accounts(), [4, 4, 0, 0, 0])
 
-    def test_a_broker_that_asks_for_a_pause_is_left_alone_for_the_longest_delay(self):
+    def test_a_broker_that_asks_for_a_pause_again_is_left_alone_for_the_longest_delay(self):
         for code in (0x97, 0x91):
             world = World(5).online()
-            world.broker.refuse("t", code, times=1)
+            world.broker.refuse("t", code, times=3)  # as it came first, while all is settled, and once more
             world.publish(b"m")
             world.steps(2)
             self.assertTrue("0x%02x" % code in world.diary.disconnections[0])
-            world.run(2900)
-            self.assertEqual(world.engine.connections, 1)
-            world.run(300)
+            world.run(400)
+            self.assertEqual(len(world.diary.disconnections), 2)
+            world.run(2500)
+            self.assertEqual(world.engine.connections, 2)
+            world.run(600)
             self.assertEqual((world.arrived(), world.accounts()), ([b"m"], [1, 1, 0, 0, 0]))

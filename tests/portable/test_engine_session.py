@@ -138,3 +138,105 @@ class SessionTest(unittest.TestCase):
             world.link.cut()
             world.run(300)
         self.assertEqual(world.account("delivered"), 9)
+
+
+class OlderSaveTest(unittest.TestCase):
+    """The broker came back from an older save: it holds handshakes that ended long ago, and counts them."""
+
+    def world(self, protocol=4, stale=4):
+        world = World(protocol)
+        world.broker.unreleased_max = 4
+        world.broker.loses_above_max = True
+        world.link.session_is_ours = True
+        world.online()
+        world.publish_many(20, 2)
+        world.run(200)
+        self.assertEqual(world.account("delivered"), 20)
+        world.broker.restart(True)
+        unreleased = world.broker.session().unreleased
+        for number in range(stale):
+            unreleased[40000 + number] = ("t", b"stale", 2, False)
+        return world
+
+    def test_nothing_is_lost_behind_them(self):
+        world = self.world()
+        world.run(1000)
+        world.broker.deliveries.clear()
+        world.publish_many(20, 2)
+        world.run(2000)
+        self.assertEqual(world.arrived(), [b"%d" % number for number in range(20)])
+        self.assertEqual((world.broker.lost, world.violations(), world.account("waiting")), ([], [], 0))
+        # One connection more, of which the application need not hear: that it was lost, and came up again.
+        self.assertEqual((len(world.diary.connections), world.link.opens, world.account("delivered")), (2, 3, 40))
+
+    def test_what_is_in_flight_comes_to_its_end_before_the_session_does(self):
+        world = self.world(stale=0)
+        world.run(1000)
+        world.broker.deliveries.clear()
+        world.broker.stay_silent(packets.PUBCOMP)
+        world.publish_many(3, 2)
+        world.steps(6)
+        world.broker.heal()
+        world.broker.restart(True)
+        world.broker.session().unreleased[40000] = ("t", b"stale", 2, False)
+        world.publish_many(12, 2)
+        world.run(3000)
+        self.assertEqual(world.arrived(), [b"0", b"1", b"2"] + [b"%d" % number for number in range(12)])
+        self.assertEqual((world.broker.session().unreleased, world.violations()), ({}, []))
+        self.assertEqual((world.account("waiting"), world.engine.delivery.repeated()), (0, 0))
+        self.assertEqual((len(world.diary.connections), len(world.diary.disconnections)), (3, 2))
+
+    def test_a_start_after_a_power_cut_comes_to_it_as_well(self):
+        world = self.world(stale=0)
+        world.publish_many(3, 2)
+        world.restart()
+        world.link.session_is_ours = True
+        world.broker.session().unreleased[40000] = ("t", b"stale", 2, False)
+        world.run(1000)
+        self.assertEqual((world.account("waiting"), world.violations()), (0, []))
+        self.assertEqual(world.broker.session().unreleased, {})
+
+    def test_a_session_with_subscriptions_is_left_as_it_is(self):
+        world = self.world()
+        world.link.session_is_ours = False
+        world.run(1000)
+        self.assertEqual(len(world.broker.session().unreleased), 4)
+
+    def test_without_qos_2_nothing_is_forgotten(self):
+        world = World()
+        world.link.session_is_ours = True
+        world.online()
+        world.publish_many(5, 1)
+        world.run(200)
+        world.broker.restart(True)
+        world.run(1000)
+        self.assertEqual((world.link.opens, world.diary.connections), (2, [False, True]))
+
+    def test_a_broker_of_5_that_takes_nothing_any_more_is_made_to_forget(self):
+        world = World(5)
+        world.online()
+        world.publish_many(3, 2)
+        world.run(200)
+        session = world.broker.session()
+        session.unreleased[40000] = ("t", b"stale", 2, False)
+        world.broker.refuse("t", 0x97)
+        world.publish_many(6, 2)
+        while world.broker.session() is session:
+            world.step(10)
+            self.assertLess(world.now_ms, 2000)
+        world.broker.heal()
+        world.run(1000)
+        self.assertEqual(world.arrived(), [b"0", b"1", b"2"] + [b"%d" % number for number in range(6)])
+        self.assertEqual((world.account("waiting"), world.violations()), (0, []))
+
+    def test_a_link_that_breaks_on_the_way_to_that_is_no_harm(self):
+        for opens in (2, 3):
+            world = self.world(stale=1)
+            while world.link.opens < opens:
+                world.step(1)
+            world.link.cut()
+            world.publish_many(4, 2)
+            world.run(4000)
+            self.assertEqual((world.account("waiting"), world.violations()), (0, []), opens)
+            self.assertEqual(world.broker.session().unreleased, {})
+            self.assertEqual(len(world.diary.connections), len(world.diary.disconnections) + 1, opens)

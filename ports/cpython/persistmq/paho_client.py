@@ -43,6 +43,7 @@ class EngineClient(OwnedClient):
         self.suppress_exceptions = True  # of callbacks: they must not end the engine's thread
         self.enable_logger(logging.getLogger("persistmq.paho"))
         self.engine_thread = 0  # threading.get_ident() of the thread that pumps
+        self.has_subscribed = False
         self._wake = wake
         self._wanted_keepalive = 60
         self._ready_socket: Any = None
@@ -60,6 +61,11 @@ class EngineClient(OwnedClient):
         """Set where to connect to; nothing is sent. Raises ValueError or TypeError for what paho does not take."""
         Client.connect_async(self, host, port, keepalive, **connect_kwargs)
         self._wanted_keepalive = keepalive
+
+    def subscribe(self, *args: Any, **kwargs: Any) -> Any:
+        """As paho's."""
+        self.has_subscribed = True
+        return super().subscribe(*args, **kwargs)
 
     def make_socket(self) -> Any:
         """DNS, TCP, TLS and the websocket handshake, on a thread that may wait. Raises what these raise."""

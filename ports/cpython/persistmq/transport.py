@@ -90,6 +90,10 @@ class PahoTransport(Transport):
         self._deadline_s = time.monotonic() + self._connect_timeout_ms / 1000
         self._state = CONNECTING
 
+    @property
+    def session_is_ours(self) -> bool:  # type: ignore[override]
+        return not self.client.has_subscribed
+
     def state(self) -> int:
         self.client.engine_thread = threading.get_ident()
         if self._state == CONNECTING:

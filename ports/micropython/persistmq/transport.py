@@ -38,6 +38,8 @@ _REFUSALS = (
 class UmqttTransport(Transport):
     """One connection at a time. ``connection`` is umqtt.simple's client. ``window``: messages in flight at most."""
 
+    session_is_ours = True
+
     def __init__(self, client_id: str, clock: Clock, connect_timeout_ms: int, window: int) -> None:
         self.connection = Connection(client_id)
         self.before_connect = None  # asked before each attempt; what is not true means: not yet
