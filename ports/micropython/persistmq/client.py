@@ -80,6 +80,7 @@ class PersistClient(Outcomes):
         self._store_error = ""
         self._failure = ""  # why the last step broke off; the next one begins again
         self._is_stepping = False
+        self._stops_soon = False  # a callback called stop()
         self._has_address = False
         self._stopped = False
         self._closed = False
@@ -186,7 +187,10 @@ class PersistClient(Outcomes):
         """Do what is due; returns for how many ms it need not be called, unless bytes come or something is published.
 
         ``wait_ms``: wait up to that long for bytes from the broker first. Never raises for network or storage.
+        Inside a callback RuntimeError.
         """
+        if self._is_stepping:
+            raise RuntimeError("a callback is part of step(): it cannot wait for another one")
         if self._closed:
             return STORE_RETRY_MS
         if wait_ms > 0:
@@ -209,8 +213,13 @@ class PersistClient(Outcomes):
         except Exception as failure:  # noqa: BLE001 - a bug, ours or a library's
             self._failure = "%s: %s" % (type(failure).__name__, failure)
             delay_ms = _IDLE_MS
+        except BaseException:  # Ctrl-C, with half of it done
+            self._failure = "interrupted"
+            raise
         finally:
             self._is_stepping = False
+        if self._stops_soon:
+            self.stop(0)
         if not stored:
             delay_ms = min(delay_ms, STORE_RETRY_MS)
         return min(delay_ms, self._transport.due_ms())
@@ -281,10 +290,12 @@ class PersistClient(Outcomes):
     def stop(self, timeout: float = 5.0) -> None:
         """Accept no more; let handshakes that are under way end, within ``timeout`` seconds; store; disconnect.
 
-        What is not delivered stays in the cache for the next start. Safe to call twice.
+        What is not delivered stays in the cache for the next start. Safe to call twice. In a callback: when ``step``
+        has ended.
         """
         self._stopped = True
-        if self._closed:
+        self._stops_soon = self._is_stepping
+        if self._closed or self._is_stepping:
             return
         self._commit()
         self._engine.draining = True

@@ -37,4 +37,30 @@ try:
     raise RuntimeError("it was stopped")
 except ClientStopped:
     pass
+
+# A callback may publish and stop; it cannot wait for what comes after itself.
+client = PersistClient("board", cache_path="/flash/cache")
+client.connect_async("127.0.0.1", board.options["port"])
+heard = []
+
+
+def waits(client, seq):
+    heard.append(client.publish("t", "from a callback").seq if not heard else seq)
+    if len(heard) == 2:
+        client.stop()
+    client.flush(5)
+
+
+client.on_delivered = waits
+client.publish("t", "calls back")
+assert not client.flush(5)  # it was stopped
+assert len(heard) == 2, heard
+status = client.get_status()
+assert "RuntimeError" in status["store_error"], status
+assert (status["delivered"], status["waiting"]) == (3, 0), status
+try:
+    client.publish("t", "late")
+    raise RuntimeError("it was stopped")
+except ClientStopped:
+    pass
 print("all good")
