@@ -227,11 +227,11 @@ class Engine:
         delivery = self.delivery
         known = delivery.session_known()
         if self._wiping:
-            # 3.1.1 cannot drop an old session and keep the new one in one CONNECT.
             self._wiping = False
             self._wiped = True
-            self._again(now_ms)
-            return
+            if transport.protocol == 4:  # which cannot drop an old session and keep the new one in one CONNECT
+                self._again(now_ms)
+                return
         if not known and transport.session_present and not self._wiped:
             # The broker holds identifiers of which nothing is known here; a new message under one of them would be
             # taken for a repeat and dropped. (5.0, 3.2.2.1.1: the client must not go on with such a session.)
@@ -265,8 +265,7 @@ class Engine:
             self._listener.connected(transport.session_present)
 
     def _may_wipe(self) -> bool:
-        transport = self._transport
-        return self._had_to_pause or (transport.protocol == 4 and transport.session_is_ours)
+        return self._had_to_pause or self._transport.session_is_ours
 
     def _settle(self, is_settling: bool) -> None:
         """Whether this connection only ends what may be in flight."""
