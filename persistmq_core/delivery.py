@@ -154,7 +154,7 @@ class Delivery:
 
     def has_walked(self) -> bool:
         """All that may have been in flight when the connection began was sent again, or is settled."""
-        return self._next >= self._dup_end
+        return self._next >= min(self._dup_end, self.window.cursor + self.window.span)
 
     def repeated(self) -> int:
         """Messages that were sent again although the broker may have had them: its session was lost."""

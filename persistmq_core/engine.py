@@ -120,18 +120,18 @@ class Engine:
         if self._phase == _APART and not self.draining and now_ms >= self._retry_at:
             self._phase = _OPENING
             self._opened_at = now_ms
-            if self._distrusts and self._may_wipe() and self._has_resent():
-                self._distrusts = False
-                self._wiping = True
+            if self._distrusts and self._has_resent():
+                self._wipe(now_ms)
             self._transport.open(self._wiping)
         more = False
         if self._phase == _ONLINE:
             more = self._send(now_ms)
             self._watch(now_ms)
         if self._is_settling and self._phase == _ONLINE and self._has_settled():
-            self._wiping = True
-            self._again(now_ms)
-            more = True
+            self._wipe(now_ms)
+            if self._wiping:
+                self._again(now_ms)
+                more = True
         self._save_if_due(now_ms)
         if self.spill is not None:
             more = self._spill_if_due(self.spill, now_ms) or more
@@ -266,6 +266,12 @@ class Engine:
 
     def _may_wipe(self) -> bool:
         return self._had_to_pause or self._transport.session_is_ours
+
+    def _wipe(self, now_ms: int) -> None:
+        """The next connection begins a new session, if that can be. What ended in the old one is on storage first."""
+        if self._may_wipe() and (not self.delivery.unsaved or self._save(now_ms)):
+            self._wiping = True
+            self._distrusts = False
 
     def _settle(self, is_settling: bool) -> None:
         """Whether this connection only ends what may be in flight."""

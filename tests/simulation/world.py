@@ -46,6 +46,7 @@ SETTINGS = {
     "short_percent": 0,
     "bytes_per_tick": None,
     "trust": False,
+    "session_is_ours": False,  # there are no subscriptions in it
     "keep_failed": False,  # durability "async": what the disk refuses is kept in RAM and tried again
     "direct": False,  # a message that is published alone is stored as a board does it, without a group
     "deliver_at": "pubrel",
@@ -168,6 +169,7 @@ class World:
             latency_ms_min=0,
             latency_ms_max=chosen["latency_ms_max"],
         )
+        transport.session_is_ours = chosen["session_is_ours"]
         transport.busy_percent = chosen["busy_percent"]
         transport.short_percent = chosen["short_percent"]
         transport.bytes_per_tick = chosen["bytes_per_tick"]
