@@ -52,7 +52,7 @@ class Bulk:
 
     ``msg_count``: so many messages that wait become one, if they are that many at least.
     ``topic_rewrite``: "simple": the last levels of a bundle's topic, in place of as many of its messages'.
-    "persistmq": its whole topic.
+    "persistmq": they stand behind the levels that its messages have in common.
     ``bytes_max``: of a bundle, before it is compressed. ``compressor``: None: it is not.
     """
 

@@ -110,7 +110,11 @@ class SimpleForm:
 
 
 class PersistmqForm(SimpleForm):
-    """The form that keeps all that is known of each message; FORMAT.md. Topic and retain may differ in it."""
+    """The form that keeps all that is known of each message; FORMAT.md. Topic and retain may differ in it.
+
+    Its topic begins with the levels that all its messages have in common, one at least: who has a subscription to these
+    and all below has the bundle as well.
+    """
 
     number = _PERSISTMQ
     has_identity = True
@@ -129,7 +133,7 @@ class PersistmqForm(SimpleForm):
                 cbor.head(self._never, cbor.UINT, number)
 
     def bundle_topic(self) -> bytes:
-        return self.topic
+        return self._prefix + self.topic
 
     def payload(self) -> bytearray:
         messages = super().payload()
@@ -150,8 +154,18 @@ class PersistmqForm(SimpleForm):
         return out
 
     def _fits(self, record: Record, bytes_max: int) -> bool:
-        bytes_max -= len(self.topic) + len(self.client_id) + len(self._never) + _ENVELOPE_BYTES
-        return len(record.topic) + len(record.payload) <= bytes_max
+        topic = bytes(record.topic) + b"/"
+        prefix = self._prefix if self.count else topic  # with the "/" behind it
+        while not topic.startswith(prefix) or len(prefix) + len(self.topic) > TOPIC_BYTES_MAX:
+            cut = prefix.rfind(b"/", 0, len(prefix) - 1)
+            if cut < 0:
+                return False
+            prefix = prefix[: cut + 1]
+        bytes_max -= len(prefix) + len(self.topic) + len(self.client_id) + len(self._never) + _ENVELOPE_BYTES
+        if len(record.topic) + len(record.payload) > bytes_max:
+            return False
+        self._prefix = prefix
+        return True
 
     def _add(self, out: bytearray, record: Record, prev: int) -> None:
         cbor.head(out, cbor.ARRAY, 8)

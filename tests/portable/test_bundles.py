@@ -162,18 +162,18 @@ class PersistmqFormTest(unittest.TestCase):
         form = self.form()
         records = [
             record_of("a/b", b"21.5", 2, False, 1 << 40, 60),
-            record_of("/x", b"\xff", 2, True, (1 << 40) + 1, 0, CLOCK_VALID_MS - 1),
+            record_of("a/x", b"\xff", 2, True, (1 << 40) + 1, 0, CLOCK_VALID_MS - 1),
         ]
         self.assertTrue(form.add(records[0], 60, 17, NO_BOUND))
         self.assertTrue(form.add(records[1], 0, 1 << 40, NO_BOUND))
-        self.assertEqual(form.bundle_topic(), b"all/bulk")
+        self.assertEqual(form.bundle_topic(), b"a/all/bulk")
         client, epoch, messages, never = read_outer(form.payload())
         self.assertEqual((client, epoch, never), ("pole-17", 0xC0FFEE, []))
         self.assertEqual(
             messages,
             [
                 [1 << 40, 17, "a/b", b"21.5", 2, False, NOW_MS, 60],
-                [(1 << 40) + 1, 1 << 40, "/x", b"\xff", 2, True, CLOCK_VALID_MS - 1, 0],
+                [(1 << 40) + 1, 1 << 40, "a/x", b"\xff", 2, True, CLOCK_VALID_MS - 1, 0],
             ],
         )
 
@@ -194,8 +194,51 @@ class PersistmqFormTest(unittest.TestCase):
 
     def test_topics_and_retain_may_differ_and_the_quality_of_service_may_not(self):
         # A message of QoS 1 in a bundle of QoS 2 might be overtaken by others of QoS 1.
-        records = [record_of("a", b"1"), record_of("b/c", b"2", retain=True), record_of("a", b"3", 1)]
+        records = [record_of("a", b"1"), record_of("a/c", b"2", retain=True), record_of("a", b"3", 1)]
         self.assertEqual(taken(self.form(), records), 2)
+
+    def test_its_topic_begins_with_all_the_levels_that_those_of_its_messages_have_in_common(self):
+        form = self.form()
+        for topics, prefix in (
+            (["a/b/c"], "a/b/c"),
+            (["a/b/c", "a/b/c"], "a/b/c"),
+            (["a/b/c", "a/b/d", "a/b"], "a/b"),
+            (["a/b", "a/b/c", "a/bc"], "a"),
+            (["a/bc", "a/b"], "a"),
+            (["a", "a/b/c/d"], "a"),
+            (["/a", "/b"], ""),
+            (["//a", "//a/b"], "//a"),
+            (["level"], "level"),
+        ):
+            self.assertEqual(taken(form, [record_of(topic, b"1") for topic in topics]), len(topics), topics)
+            self.assertEqual(form.bundle_topic().decode(), prefix + "/all/bulk")
+
+    def test_topics_with_no_level_in_common_do_not_go_together(self):
+        # Their bundle's topic would be that of no subscription to either.
+        for first, second in (("a/b", "b/b"), ("a", "/a"), ("a", "aa")):
+            form = self.form()
+            self.assertEqual(taken(form, [record_of(topic, b"1") for topic in (first, second, first)]), 1)
+            self.assertEqual(form.bundle_topic().decode(), first + "/all/bulk")  # as it was
+
+    def test_every_subscription_to_what_its_topics_have_in_common_and_all_below_has_it(self):
+        rng = Rng(5)
+        form = self.form()
+        for _ in range(300):
+            topics = []
+            for _ in range(rng.between(1, 5)):
+                topics.append("/".join([rng.pick(("", "a", "b")) for _ in range(rng.between(1, 4))]) or "a")
+            count = taken(form, [record_of(topic, b"1") for topic in topics])
+            message = (form.bundle_topic().decode(), bytes(form.payload()), 2, False)
+            self.assertEqual([each[0] for each in messages_of(message, "all/bulk")], topics[:count])
+
+    def test_its_topic_has_no_more_bytes_than_a_topic_may_have(self):
+        long = "x" * (TOPIC_BYTES_MAX - 9)
+        self.assertEqual(taken(self.form(), [record_of(long[1:], b"1")]), 1)
+        self.assertEqual(taken(self.form(), [record_of(long, b"1")]), 1)
+        self.assertEqual(taken(self.form(), [record_of(long + "x", b"1")]), 0)
+        form = self.form()
+        self.assertEqual(taken(form, [record_of("a/" + long, b"1")]), 1)
+        self.assertEqual(form.bundle_topic(), b"a/all/bulk")
 
     def test_compression_is_used_where_it_helps(self):
         class Halves(Compressor):

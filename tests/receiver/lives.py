@@ -38,7 +38,7 @@ def publish(life: int, port: int, folder: Path, form: str, is_last: bool) -> Non
         protocol=MQTTProtocolVersion.MQTTv5,
         identity=form != "simple",
         bulk_msg_count=10 if form else 0,
-        bulk_topic_rewrite="bulk" if form == "simple" else "soak/bulk",
+        bulk_topic_rewrite="bulk",
         bulk_form="simple" if form == "simple" else "persistmq",
         bulk_compress=form == "compressed",
         ack_timeout_ms=5000,

@@ -59,6 +59,33 @@ def test_the_commands_and_the_publisher_s_example_together(tmp_path: Path) -> No
                 receiver.terminate()
 
 
+def test_the_command_and_the_publisher_s_example_with_bundles_together(tmp_path: Path) -> None:
+    (publisher,) = examples(DOCUMENTS["README.md"], "bulk_form=")
+    publish = '    client.publish("pole/17/level", 3.21)\n'
+    assert publish in publisher
+    receive = shlex.split(commands(DOCUMENTS["README.md"])[0])[1:]
+    rows = tmp_path / "levels.db"
+    with Mosquitto() as broker:
+        at_it = f'"127.0.0.1", {broker.port}'
+        places = {"broker.example": "127.0.0.1", "/var/lib/plant/levels.db": str(rows)}
+        for name, place in places.items():
+            receive = [word.replace(name, place) for word in receive]
+        with processes.start("-m", "persistmq.receiver", *receive, "-p", str(broker.port)) as receiver:
+            try:
+                assert until(lambda: "Received SUBSCRIBE" in broker.log_text(), 20)
+                many = '    client.publish_many([("pole/17/level", 3.21)] * 100 + [("pole/18/level", 3.21)] * 150)\n'
+                text = publisher.replace("/var/lib/pole/cache", str(tmp_path / "cache"))
+                text = text.replace(publish, "").replace('    client.connect_async("broker.example")\n', "")
+                text += many + f"    client.connect_async({at_it})\n    assert client.flush(20)\n"
+                subprocess.run([sys.executable, "-c", text], check=True, timeout=30)
+                select = "SELECT topic, COUNT(*) FROM messages GROUP BY topic ORDER BY topic"
+                expected = [("pole/17/level", 100), ("pole/18/level", 150)]
+                assert until(lambda: sqlite3.connect(rows).execute(select).fetchall() == expected)
+                assert "/mixed/bulk'" in broker.log_text()
+            finally:
+                receiver.terminate()
+
+
 def test_the_example_without_a_broker(tmp_path: Path) -> None:
     (example,) = examples(DOCUMENTS["docs/receiver.md"], "receiver.take")
     text = example.replace("/var/lib/plant/receiver", str(tmp_path))

@@ -97,7 +97,7 @@ class Soak:
             time.sleep(0.3)  # in which nothing more should come
             assert nursery.order("end receiver") == "0", nursery.errors()
             log_text = broker.log_text()
-            self.bundles = log_text.count("'soak/bulk'")
+            self.bundles = log_text.count("/bulk'")
             self.repeats = log_text.count("Sending PUBLISH to soak-receiver (d1")
         self.published = self._published()
         self.rows = sorted(self._rows())

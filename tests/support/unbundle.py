@@ -64,16 +64,16 @@ def entries_of(topic: str, payload: bytes, rewrite: str) -> "list[tuple] | None"
 
     Of the simple form the last six are None. ``rewrite``: ``bulk_topic_rewrite``, which no message of the test has.
     """
-    if not rewrite:
-        return None
-    if topic == rewrite:
-        return [
-            (text, content, seq, prev, qos, retain, accepted_ms, expires_s)
-            for seq, prev, text, content, qos, retain, accepted_ms, expires_s in read_outer(payload)[2]
-        ]
-    if not topic.endswith("/" + rewrite):
+    if not rewrite or not topic.endswith("/" + rewrite):
         return None
     prefix = topic[: -len(rewrite) - 1]
+    if _is_ours(payload):
+        messages = read_outer(payload)[2]
+        _check_prefix(prefix, [each[2] for each in messages])
+        return [
+            (text, content, seq, prev, qos, retain, accepted_ms, expires_s)
+            for seq, prev, text, content, qos, retain, accepted_ms, expires_s in messages
+        ]
     found = []
     for (first, subtopic), (second, content) in read_cbor(payload):
         if (first, second) != ("subtopic", "payload"):
@@ -81,6 +81,20 @@ def entries_of(topic: str, payload: bytes, rewrite: str) -> "list[tuple] | None"
         whole = prefix + "/" + subtopic if prefix else subtopic
         found.append((whole, content.encode() if isinstance(content, str) else content) + (None,) * 6)
     return found
+
+
+def _is_ours(payload: bytes) -> bool:
+    return bytes(payload[1:5]) == b"cpmq"
+
+
+def _check_prefix(prefix: str, topics: "list[str]") -> None:
+    """It is all the levels that the topics have in common, so a subscription to them and all below has the bundle."""
+    common = topics[0].split("/")
+    for topic in topics:
+        while topic.split("/")[: len(common)] != common:
+            common.pop()
+    if not common or prefix != "/".join(common):
+        raise NotCbor("the topics of %r do not begin with %r" % (topics, prefix))
 
 
 def read_outer(payload: bytes) -> "tuple[str, int, list, list[int]]":
@@ -96,7 +110,7 @@ def identities_of(message: tuple, rewrite: str) -> "list[tuple]":
     """What each message of a bundle says of itself, as user properties would; [] if it is no bundle."""
     topic, payload, _, _ = message
     entries = entries_of(topic, payload, rewrite)
-    if entries is None or topic != rewrite:
+    if entries is None or not _is_ours(payload):
         return [()] * len(entries or ())
     client, epoch, _, never = read_outer(payload)
     runs = " ".join(["%d-%d" % (never[at], never[at + 1]) for at in range(0, len(never), 2)])

@@ -79,11 +79,12 @@ class PersistClient:
             there is taken over.
         bulk_msg_count: when so many messages wait, that many are sent as one bundle; 0: never. With QoS 2 a bundle
             reaches the broker once, with all of its messages; ``docs/receiver.md`` says how it is taken apart.
-        bulk_topic_rewrite: of a bundle's topic, with "simple" the last levels in place of as many of its messages',
-            with "persistmq" all of it.
+        bulk_topic_rewrite: the last levels of a bundle's topic, with "simple" in place of as many of its messages',
+            with "persistmq" behind what these have in common. A receiver needs a filter for it, e.g. "pole/#".
         bulk_form: "simple": what receivers of persistmq 0.1.4 read, a CBOR list of subtopic and payload; those of one
             bundle have the same prefix of the topic and the same QoS; retained messages go alone. "persistmq": topic,
-            retain, time accepted and identity of each message as well; those of one bundle have the same QoS.
+            retain, time accepted and identity of each message as well; those of one bundle have the same QoS and the
+            same first level of the topic.
         bulk_compress: bundles of the form "persistmq" are compressed (zlib).
         bulk_bytes_max: of one bundle, before it is compressed.
         durability: "sync": ``publish()`` returns when the message survives a power cut. "async": it returns at once and
