@@ -1,12 +1,15 @@
 """What cannot be is said at once, with the value and the limit, and nothing is written for it."""
 
+import asyncio
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from persistmq import ClientStopped, FormatError, PersistClient
+from persistmq import CacheInUse, ClientStopped, FormatError, PersistClient
 
 from tests.main_job.cache_files import contents, make_newer, nothing_changes_in
 from tests.main_job.receiver import Receiver
@@ -22,6 +25,9 @@ BAD_MESSAGES: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"topic": "a" * 65536}, ValueError, "topic has 65536 bytes, the limit is 65535"),
     ({"topic": "ä" * 32768}, ValueError, "topic has 65536 bytes, the limit is 65535"),
     ({"topic": "a\ud800"}, ValueError, "surrogates not allowed"),
+    ({"retain": "yes"}, TypeError, "retain must be True or False, not 'yes'"),
+    ({"retain": None}, TypeError, "retain must be True or False, not None"),
+    ({"retain": 2}, TypeError, "retain must be True or False, not 2"),
     ({"topic": b"a"}, TypeError, "topic must be a str, not bytes"),
     ({"topic": None}, TypeError, "topic must be a str, not NoneType"),
     ({"qos": 3}, ValueError, "qos must be 0, 1 or 2, not 3"),
@@ -57,9 +63,27 @@ BAD_SETTINGS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"window": 15001}, ValueError, "window must be a whole number from 1 to 15000, not 15001"),
     ({"window": "20"}, ValueError, "window must be a whole number from 1 to 15000, not '20'"),
     ({"window_qos2": 0}, ValueError, "window_qos2 must be a whole number from 1 to 15000, not 0"),
+    ({"window": True}, ValueError, "window must be a whole number, not True"),
+    ({"connect_timeout_ms": 0}, ValueError, "connect_timeout_ms must be a whole number from 1 to"),
+    ({"connect_timeout_ms": None}, ValueError, "connect_timeout_ms must be a whole number from 1 to"),
+    ({"full_timeout_ms": -1}, ValueError, "full_timeout_ms must be 0 or more, or None for no bound, not -1"),
+    ({"full_timeout_ms": "1"}, ValueError, "full_timeout_ms must be a number, not '1'"),
+    ({"reconnect_delay_ms_min": 1000, "reconnect_delay_ms_max": 300}, ValueError, "be reconnect_delay_ms_min (1000) at"),
+    ({"protocol": 9}, ValueError, "protocol must be MQTTv311 (4) or MQTTv5 (5), not 9"),
+    ({"protocol": "5"}, ValueError, "protocol must be MQTTv311 (4) or MQTTv5 (5), not '5'"),
+    ({"transport": "pigeon"}, ValueError, "transport must be one of tcp, websockets, unix, not 'pigeon'"),
+    ({"transport": None}, ValueError, "transport must be one of tcp, websockets, unix, not None"),
+    ({"client_id": "a\0b"}, ValueError, r"client_id 'a\x00b' has a NUL character"),
+    ({"client_id": "a\ud800"}, ValueError, "client_id 'a\\ud800' has a NUL character or a surrogate"),
+    ({"cache_path": ""}, ValueError, "cache_path is empty"),
+    ({"cache_path": None}, TypeError, "cache_path must be a path, not None"),
+    ({"durability": "spill", "spill_bytes": 1}, ValueError, "spill_bytes must be a whole number from 2048 to"),
     ({"ack_timeout_ms": -1}, ValueError, "ack_timeout_ms must be a whole number from 1 to"),
     ({"reconnect_delay_ms_min": 500, "reconnect_delay_ms_max": 100}, ValueError, "reconnect_delay_ms_max must be"),
     ({"segment_bytes_max": 10}, ValueError, "segment_bytes_max must be a whole number from 1024 to"),
+    ({"identity": True}, ValueError, "identity=True needs protocol=MQTTv5"),
+    ({"identity": True, "protocol": 5, "bulk_msg_count": 5}, ValueError, 'identity=True needs bulk_form="persistmq"'),
+    ({"on_full": "drop_oldest", "worker": "process"}, ValueError, 'on_full="drop_oldest" needs worker="thread"'),
     ({"clean_session": True}, ValueError, "clean_session=True"),
     ({"reconnect_on_failure": True}, ValueError, "reconnect_on_failure=True"),
     ({"colour": "red"}, TypeError, "colour"),
@@ -110,6 +134,70 @@ def test_a_message_that_cannot_be_is_refused_and_nothing_is_written(
     client.publish("good", "after")
     status = client.get_status()
     assert (status["accepted"], status["waiting"], status["staged"]) == (2, 2, 0)
+
+
+@pytest.mark.parametrize("retain", ["yes", 2, None])
+def test_a_retain_that_cannot_be_is_refused_among_many_as_well(
+    make_client: Make, tmp_path: Path, retain: object
+) -> None:
+    client = make_client()
+    for messages in ([("a", 1), ("a", 2, 1, retain)], [{"topic": "a", "retain": retain}]):
+        with nothing_changes_in(tmp_path / "cache"), pytest.raises(TypeError, match="retain must be True or False"):
+            client.publish_many(messages)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="retain must be True or False"):
+        asyncio.run(client.publish_async("a", "b", retain=retain))  # type: ignore[arg-type]
+    client.publish("a", 1, retain=1)  # type: ignore[arg-type] # as in code that was written for paho
+    assert client.get_status()["accepted"] == 1
+
+
+def test_a_timeout_that_cannot_be_is_named(make_client: Make) -> None:
+    client = make_client()
+    info = client.publish("a", "b")
+
+    async def wait(call: Callable[[], Awaitable[object]]) -> None:
+        await call()
+
+    for blocking in (client.flush, client.stop, info.wait_for_stored, info.wait_for_publish):
+        with pytest.raises(TypeError, match=r"^timeout is a number of seconds.*, not '1'$"):
+            blocking("1")  # type: ignore[operator]
+    for call in (client.flush_async, info.stored, info.published):
+        with pytest.raises(TypeError, match=r"^timeout is a number of seconds, or None, not '1'$"):
+            asyncio.run(wait(partial(call, "1")))  # type: ignore[operator]
+    assert client.publish("a", "c").seq == 2  # it was not stopped
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("options", [options for options, _, _ in BAD_SETTINGS], ids=names(BAD_SETTINGS))
+def test_no_directory_is_made_for_a_setting_that_cannot_be_and_nothing_is_left_open(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    kept = []  # with the client in its traceback, as a debugger or a test would
+    with pytest.raises((ValueError, TypeError)) as caught:
+        PersistClient(**({"client_id": "pole", "cache_path": tmp_path / "new"} | options))
+    kept.append(caught.value)
+    assert not (tmp_path / "new").exists()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("worker", ["thread", "process"])
+def test_a_client_that_is_refused_its_cache_leaves_nothing_open(
+    make_client: Make, tmp_path: Path, worker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_client()
+    before = len(os.listdir("/proc/self/fd"))
+    kept = []
+    for _ in range(5):
+        with pytest.raises(CacheInUse) as caught:
+            PersistClient("pole", cache_path=tmp_path / "cache", worker=worker)
+        kept.append(caught.value)
+    assert len(os.listdir("/proc/self/fd")) == before
+    # And whatever the last step raises.
+    monkeypatch.setattr("persistmq.client.CacheLock.leave_delivering", lambda _: 1 / 0)
+    monkeypatch.setattr("persistmq.client.DeliveryHere", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError) as failed:
+        PersistClient("pole", cache_path=tmp_path / "other", worker=worker)
+    assert len(os.listdir("/proc/self/fd")) == before, failed
 
 
 def test_a_payload_over_the_limit_of_mqtt_is_refused_with_the_limit(

@@ -1,4 +1,4 @@
-"""What the arguments of PersistClient may be."""
+"""What arguments may be."""
 
 
 def bound(name: str, value: int | None) -> int:
@@ -12,3 +12,27 @@ def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
     """Raises ValueError for what is not ``allowed``."""
     if value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {value!r}")
+
+
+def check_number(name: str, value: object, least: float | None = None) -> None:
+    """Raises ValueError for what is neither None nor a number of ``least`` at least."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"{name} must be a number, not {value!r}")
+    if least is not None and not value >= least:
+        raise ValueError(f"{name} must be {least} or more, or None for no bound, not {value!r}")
+
+
+def check_timeout(timeout: object, may_be_none: bool = True) -> None:
+    """Raises TypeError for what is no number of seconds."""
+    if timeout is None and may_be_none:
+        return
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+        raise TypeError(f"timeout is a number of seconds{', or None' if may_be_none else ''}, not {timeout!r}")
+
+
+def check_retain(retain: object) -> None:
+    """Raises TypeError for what is neither a boolean nor 0 or 1."""
+    if not isinstance(retain, int) or not 0 <= retain <= 1:
+        raise TypeError(f"retain must be True or False, not {retain!r}")

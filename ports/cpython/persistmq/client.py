@@ -4,17 +4,14 @@ import asyncio
 import logging
 import os
 import threading
-import zlib
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
 from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import MQTTProtocolVersion
 
-from persistmq_core.bulk import Bulk
-from persistmq_core.bundles import FORMS
 from persistmq_core.contracts import Transport
 from persistmq_core.engine import Engine
 from persistmq_core.errors import CacheFull, ClientStopped
@@ -25,7 +22,6 @@ from persistmq_core.limits import (
     INLINE_BYTES_MAX,
     RECONNECT_DELAY_MS_MAX,
     RECONNECT_DELAY_MS_MIN,
-    REMAINING_LENGTH_MAX,
     SEGMENT_BYTES_MAX,
     SPILL_AFTER_MS,
     SPILL_BYTES,
@@ -38,28 +34,27 @@ from persistmq_core.options import Options
 from persistmq_core.spool import IsLarge
 
 from . import clock, process_events
+from .arguments import engine_options
 from .cache_types import OpenStore, known_type, open_store
 from .chance import SystemRandom
-from .checks import bound, one_of
+from .checks import check_retain, check_timeout
 from .connect_options import check_address, client_options
 from .dead_letters import DeadLetters
 from .delivery_elsewhere import DeliveryElsewhere
-from .delivery_here import DeliveryHere, gather_ms_of
-from .full_cache import ON_FULL, FullCache
+from .delivery_here import DeliveryHere
+from .full_cache import FullCache
 from .group_commit import GroupCommit
 from .info import PublishInfo
 from .lock import CacheLock
 from .loops import LoopCalls, are_behind
 from .messages import Message, Payload, expiry_seconds, with_defaults
 from .outcomes import Outcomes
-from .ram_first import RamFirst, check_spill
+from .ram_first import RamFirst
 from .recorded_client import check_portable
 from .takeover import take_over
 from .transport import PahoTransport
-from .two_lanes import ahead_store, check_drain, check_number, check_path, lanes_of, pace_of, together
-from .worker_start import check_start_method
+from .two_lanes import ahead_store, lanes_of, together
 from .writer import Writer
-from .zlib_compressor import Zlib
 
 logger = logging.getLogger("persistmq")
 
@@ -193,32 +188,11 @@ class PersistClient:
         dead_letters_max: int | None = None,
         **paho_kwargs: Any,
     ) -> None:
-        if not isinstance(client_id, str) or not client_id:
-            raise ValueError(f"client_id must be a string that is not empty, not {client_id!r}")
-        cache_type = known_type(cache_type)
-        one_of("durability", durability, ("sync", "async", "spill"))
-        check_spill(durability, spill_after_ms, drain, worker)
-        one_of("on_session_lost", on_session_lost, ("resend", "trust"))
-        one_of("worker", worker, ("thread", "process"))
-        one_of("on_full", on_full, ON_FULL)
-        if on_full == "drop_oldest" and worker == "process":
-            raise ValueError('on_full="drop_oldest" needs worker="thread"')
-        check_path(cache_path)
-        check_number("full_timeout_ms", full_timeout_ms)
-        check_drain(drain, backlog_share, (drain_messages_per_s, drain_bytes_per_s), worker)
-        if drain is not None and window_qos2 < 2:
-            raise ValueError("window_qos2 must be 2 at least with drain=: each lane has half of it")
+        given = dict(locals())
+        paho_options = client_options(client_id, paho_kwargs)
+        options = engine_options(given, paho_options["protocol"])
+        wanted_type = known_type(cache_type)
         self._expires_s = expiry_seconds(expires_after)
-        check_start_method(start_method)
-        if drain_after_exit and worker == "thread":
-            raise ValueError('drain_after_exit=True needs worker="process": a thread ends with its process')
-        bulk = None
-        one_of("bulk_form", bulk_form, FORMS)
-        if bulk_compress and not bulk_msg_count:
-            raise ValueError("bulk_compress=True needs bulk_msg_count: only bundles are compressed")
-        if bulk_msg_count:
-            compressor = Zlib() if bulk_compress else None
-            bulk = Bulk(bulk_msg_count, bulk_topic_rewrite, bulk_form, bulk_bytes_max, client_id, compressor)
         self.on_delivered: Callable[[PersistClient, int], object] | None = None
         self.on_dropped: Callable[[PersistClient, int, str, str], object] | None = None
         self.on_connection_up: Callable[[PersistClient, bool], object] | None = None
@@ -228,52 +202,35 @@ class PersistClient:
         self.dead_letters = DeadLetters(self._stores, self.publish, dead_letters_max)
         self._sync = durability != "async"
         self._outcomes = Outcomes(self)
-        engine_options: dict[str, Any] = {
-            "window": window,
-            "window_qos2": window_qos2,
-            "ack_timeout_ms": ack_timeout_ms,
-            "connect_timeout_ms": connect_timeout_ms,
-            "reconnect_delay_ms_min": reconnect_delay_ms_min,
-            "reconnect_delay_ms_max": reconnect_delay_ms_max,
-            "segment_bytes_max": segment_bytes_max,
-            "inline_bytes_max": REMAINING_LENGTH_MAX if inline_bytes_max is None else inline_bytes_max,
-            "gather_ms": gather_ms_of(window_qos2),
-            "session_marker": zlib.crc32(client_id.encode()),
-            "trust_lost_session": on_session_lost == "trust",
-            "cache_bytes_max": bound("cache_bytes_max", cache_bytes_max),
-            "cache_messages_max": bound("cache_messages_max", cache_messages_max),
-            "free_bytes_min": free_bytes_min,
-            "bulk": bulk,
-            "pace": pace_of(drain_messages_per_s, drain_bytes_per_s),
-            "identity": client_id if identity else "",
-        }
         settings = {
             "cache_path": os.path.abspath(cache_path),
             "client_id": client_id,
             "connect_timeout_ms": connect_timeout_ms,
             "paho_kwargs": paho_kwargs,
-            "engine_options": engine_options,
+            "engine_options": options,
             "drain_after_exit": drain_after_exit,
         }
         is_here = worker == "thread"
-        options = client_options(client_id, paho_kwargs)
-        if identity and options["protocol"] != MQTTProtocolVersion.MQTTv5:
-            raise ValueError("identity=True needs protocol=MQTTv5: it goes as a property, and MQTT 3.1.1 has none")
         if not is_here:
             check_portable("the arguments of PersistClient", settings)
-        transport = PahoTransport(client_id, connect_timeout_ms, **paho_kwargs) if is_here else None
-        self._cache_lock = CacheLock(cache_path)
-        try:
-            self._stores.append(open_store(cache_path, cache_type, for_worker=not is_here))
+        with ExitStack() as undo:
+            transport = PahoTransport(client_id, connect_timeout_ms, **paho_kwargs) if is_here else None
+            if transport is not None:
+                undo.callback(transport.release)
+            self._cache_lock = CacheLock(cache_path)
+            undo.callback(self._cache_lock.release)
+            self._stores.append(open_store(cache_path, wanted_type, for_worker=not is_here))
+            undo.callback(self._stores[0].close)
             ahead = ahead_store(cache_path, drain, worker, self._stores[0].cache_type, durability)
             if ahead is not None:
                 self._stores.append(ahead)
+                undo.callback(ahead.close)
             self._ram = RamFirst(self._stores[0], spill_bytes) if durability == "spill" else None
             here = Options(
                 clock=clock.SystemClock(),
                 lanes=lanes_of(ahead, drain, backlog_share),
                 spill_after_ms=spill_after_ms if self._ram is not None else 0,
-                **engine_options,
+                **options,
             )
             opened = open_cache(self._ram or self._stores[0], SystemRandom(), here, self._outcomes)
             self._engine = Engine(opened, transport or Transport())
@@ -290,14 +247,11 @@ class PersistClient:
                 self._delivery = DeliveryHere(self._engine, transport)
             else:
                 self._delivery = DeliveryElsewhere(
-                    self._stores[0], self._engine, commits[0], self._outcomes, settings, options, start_method
+                    self._stores[0], self._engine, commits[0], self._outcomes, settings, paho_options, start_method
                 )
+                undo.callback(self._delivery.close)
                 self._cache_lock.leave_delivering()
-        except BaseException:
-            for store in self._stores:
-                store.close()
-            self._cache_lock.release()
-            raise
+            undo.pop_all()
         self.mqtt_client: paho.Client = self._delivery.mqtt_client
         self._drain_after_exit = drain_after_exit
         self._full = FullCache(on_full, full_timeout_ms, self._engine, self._outcomes, self._make_room_soon)
@@ -345,6 +299,8 @@ class PersistClient:
         """
         if self._stopped or self._forked or self._older is not None:
             self._check_ready()
+        if retain is not True and retain is not False:
+            check_retain(retain)
         expires_s = self._expires_s if expires_after is None else expiry_seconds(expires_after)
         stage = self._commits.stage
         try:
@@ -409,6 +365,7 @@ class PersistClient:
         """
         self._check_ready()
         self._check_not_here()
+        check_retain(retain)
         self._start()  # the client's thread is the one that syncs
         expires_s = self._expires_s if expires_after is None else expiry_seconds(expires_after)
         try:
@@ -429,6 +386,7 @@ class PersistClient:
 
     async def flush_async(self, timeout: float | None = None) -> bool:
         """``flush`` for asyncio: other tasks go on meanwhile."""
+        check_timeout(timeout)
         self._check_process()
         end_seqs = self._end_seqs()
         return await self._loops.flushed(end_seqs, lambda: are_behind(end_seqs, self._delivery.cursors()), timeout)
@@ -454,6 +412,7 @@ class PersistClient:
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait up to ``timeout`` seconds (None: without end) until all that was accepted is settled; True if it is."""
+        check_timeout(timeout)
         self._check_process()
         self._commits.commit_staged()
         end_seqs = self._end_seqs()
@@ -464,6 +423,7 @@ class PersistClient:
 
         What is not delivered stays in the cache for the next start (``flush`` waits for it). Safe to call twice.
         """
+        check_timeout(timeout, may_be_none=False)
         self._stopped = True
         if self._forked or self._outcomes.is_closed.is_set():
             return
@@ -502,6 +462,7 @@ class PersistClient:
 
     def wait_for_stored(self, seq: int, timeout: float | None) -> bool:
         """See PublishInfo."""
+        check_timeout(timeout)
         self._check_process()
         if not self._commits.commit(seq, timeout):
             return False
@@ -517,12 +478,14 @@ class PersistClient:
 
     def wait_for_publish(self, seq: int, timeout: float | None) -> bool:
         """See PublishInfo."""
+        check_timeout(timeout)
         self._wait(lambda: self._is_known(seq), timeout)
         self._outcomes.raise_if_dropped(seq)
         return self.is_published(seq)
 
     async def stored_async(self, seq: int, timeout: float | None) -> bool:
         """See PublishInfo."""
+        check_timeout(timeout)
         self._check_process()
         if self._ram is not None and not self.is_stored(seq):
             return await asyncio.to_thread(self.wait_for_stored, seq, timeout)
@@ -530,6 +493,7 @@ class PersistClient:
 
     async def published_async(self, seq: int, timeout: float | None) -> bool:
         """See PublishInfo."""
+        check_timeout(timeout)
         self._check_process()
         is_published = await self._loops.published(seq, lambda: self._is_known(seq), timeout)
         self._outcomes.raise_if_dropped(seq)

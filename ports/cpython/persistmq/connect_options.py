@@ -11,12 +11,16 @@ from paho.mqtt.properties import Properties
 
 _SESSION_EXPIRY_S_MAX = 0xFFFFFFFF  # 5.0, 3.1.2.11.2: never
 _KEEPALIVE_S_MAX = 65535
+_VERSIONS = (MQTTProtocolVersion.MQTTv311, MQTTProtocolVersion.MQTTv5)
+_TRANSPORTS = ("tcp", "websockets", "unix")
 
 
 def client_options(client_id: str, paho_kwargs: dict[str, Any]) -> dict[str, Any]:
     """Arguments for paho's Client. Raises TypeError or ValueError for what a durable publisher cannot have."""
-    if not isinstance(client_id, str):
-        raise TypeError("client_id is a string, not %s" % type(client_id).__name__)
+    if not isinstance(client_id, str) or not client_id:
+        raise ValueError("client_id must be a string that is not empty, not %r" % (client_id,))
+    if any(character == "\0" or "\ud800" <= character <= "\udfff" for character in client_id):
+        raise ValueError("client_id %r has a NUL character or a surrogate (MQTT 1.5.4)" % client_id)
     if not 0 < len(client_id.encode()) <= 65535:
         raise ValueError("client_id has %d bytes, it must have 1 to 65535" % len(client_id.encode()))
     if paho_kwargs.get("clean_session"):
@@ -28,6 +32,11 @@ def client_options(client_id: str, paho_kwargs: dict[str, Any]) -> dict[str, Any
         "protocol": MQTTProtocolVersion.MQTTv311,
     }
     options |= paho_kwargs
+    # paho says nothing of a version that is none, and of such a transport too late.
+    if type(options["protocol"]) not in (int, MQTTProtocolVersion) or options["protocol"] not in _VERSIONS:
+        raise ValueError("protocol must be MQTTv311 (4) or MQTTv5 (5), not %r" % (options["protocol"],))
+    if "transport" in options and str(options["transport"]).lower() not in _TRANSPORTS:
+        raise ValueError("transport must be one of %s, not %r" % (", ".join(_TRANSPORTS), options["transport"]))
     # False also keeps paho from going back to MQTT 3.1 by itself.
     options |= {"client_id": client_id, "reconnect_on_failure": False}
     options["clean_session"] = None if options["protocol"] == MQTTProtocolVersion.MQTTv5 else False

@@ -4,6 +4,7 @@ import logging
 import threading
 
 from persistmq_core.contracts import Store
+from persistmq_core.limits import SPILL_BYTES_MAX, SPILL_BYTES_MIN
 from persistmq_core.spill_store import SpillStore
 
 logger = logging.getLogger("persistmq")
@@ -29,12 +30,15 @@ class RamFirst(SpillStore):
             logger.error("what waited in RAM could not be written: %s", error)
 
 
-def check_spill(durability: str, spill_after_ms: int, drain: str | None, worker: str) -> None:
+def check_spill(durability: str, spill_bytes: object, spill_after_ms: object, drain: str | None, worker: str) -> None:
     """Raises ValueError for what PersistClient cannot do."""
     if durability != "spill":
         return
     if not isinstance(spill_after_ms, int) or spill_after_ms < 1:
         raise ValueError(f"spill_after_ms must be a whole number from 1, not {spill_after_ms!r}")
+    if not isinstance(spill_bytes, int) or not SPILL_BYTES_MIN <= spill_bytes <= SPILL_BYTES_MAX:
+        limits = f"from {SPILL_BYTES_MIN} to {SPILL_BYTES_MAX}"
+        raise ValueError(f"spill_bytes must be a whole number {limits}, not {spill_bytes!r}")
     if worker == "process":
         raise ValueError('durability="spill" needs worker="thread": another process would not see what waits in RAM')
     if drain is not None:

@@ -7,6 +7,7 @@ from persistmq_core.lanes import DRAINS, Lanes
 from persistmq_core.pace import Pace
 
 from .cache_types import OpenStore, open_store
+from .checks import check_number
 from .group_commit import GroupCommit
 from .lane_commits import LaneCommits
 
@@ -30,14 +31,15 @@ def check_drain(drain: str | None, backlog_share: float, rates: tuple[float | No
         raise ValueError('drain= needs worker="thread": the process worker delivers one lane')
 
 
-def check_number(name: str, value: object) -> None:
-    """Raises ValueError for what is neither None nor a number."""
-    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
-        raise ValueError(f"{name} must be a number, not {value!r}")
+def check_path(cache_path: object) -> None:
+    """Raises TypeError or ValueError for what is no path of a directory.
 
-
-def check_path(cache_path: str | os.PathLike[str]) -> None:
-    """Raises ValueError for another cache's second lane: a lock on it would not keep that one's client out."""
+    Nor is another cache's second lane: a lock on it would not keep that one's client out.
+    """
+    if not isinstance(cache_path, (str, os.PathLike)):
+        raise TypeError(f"cache_path must be a path, not {cache_path!r}")
+    if not os.fspath(cache_path):
+        raise ValueError('cache_path is empty: the current directory is "."')
     path = os.path.abspath(cache_path)
     if os.path.basename(path) == _FOLDER and os.path.exists(os.path.join(os.path.dirname(path), "lock")):
         raise ValueError(f"{path} is the second lane of the cache in {os.path.dirname(path)}: open that one")

@@ -1,0 +1,97 @@
+"""The arguments of PersistClient: what they may be, and what the engine is told of them.
+
+All are looked at before the cache directory is made or opened.
+"""
+
+import zlib
+from typing import Any
+
+from paho.mqtt.enums import MQTTProtocolVersion
+
+from persistmq_core.bulk import Bulk
+from persistmq_core.bundles import FORMS
+from persistmq_core.limits import REMAINING_LENGTH_MAX
+from persistmq_core.options import Options
+
+from .checks import bound, check_number, one_of
+from .delivery_here import gather_ms_of
+from .full_cache import ON_FULL
+from .ram_first import check_spill
+from .two_lanes import check_drain, check_path, pace_of
+from .worker_start import check_start_method
+from .zlib_compressor import Zlib
+
+_AS_GIVEN = (
+    "window",
+    "window_qos2",
+    "ack_timeout_ms",
+    "connect_timeout_ms",
+    "reconnect_delay_ms_min",
+    "reconnect_delay_ms_max",
+    "segment_bytes_max",
+    "free_bytes_min",
+)
+
+
+def engine_options(given: dict[str, Any], protocol: object) -> dict[str, Any]:
+    """For ``Options``. ``given``: the arguments of PersistClient by their names. Raises ValueError or TypeError.
+
+    ``protocol``: paho's.
+    """
+    _check(given, protocol)
+    inline_bytes_max = given["inline_bytes_max"]
+    options = {name: given[name] for name in _AS_GIVEN} | {
+        "inline_bytes_max": REMAINING_LENGTH_MAX if inline_bytes_max is None else inline_bytes_max,
+        "gather_ms": gather_ms_of(given["window_qos2"]),
+        "session_marker": zlib.crc32(given["client_id"].encode()),
+        "trust_lost_session": given["on_session_lost"] == "trust",
+        "cache_bytes_max": bound("cache_bytes_max", given["cache_bytes_max"]),
+        "cache_messages_max": bound("cache_messages_max", given["cache_messages_max"]),
+        "bulk": _bulk(given),
+        "pace": pace_of(given["drain_messages_per_s"], given["drain_bytes_per_s"]),
+        "identity": given["client_id"] if given["identity"] else "",
+    }
+    Options(**options)  # which looks at the numbers
+    return options
+
+
+def _check(given: dict[str, Any], protocol: object) -> None:
+    worker, durability, drain, window_qos2 = (given[name] for name in ("worker", "durability", "drain", "window_qos2"))
+    one_of("durability", durability, ("sync", "async", "spill"))
+    one_of("worker", worker, ("thread", "process"))
+    one_of("on_session_lost", given["on_session_lost"], ("resend", "trust"))
+    one_of("on_full", given["on_full"], ON_FULL)
+    one_of("bulk_form", given["bulk_form"], FORMS)
+    check_path(given["cache_path"])
+    check_spill(durability, given["spill_bytes"], given["spill_after_ms"], drain, worker)
+    check_drain(drain, given["backlog_share"], (given["drain_messages_per_s"], given["drain_bytes_per_s"]), worker)
+    check_start_method(given["start_method"])
+    check_number("full_timeout_ms", given["full_timeout_ms"], 0)
+    for name in _AS_GIVEN:
+        if isinstance(given[name], bool):
+            raise ValueError(f"{name} must be a whole number, not {given[name]!r}")
+    shortest, longest = given["reconnect_delay_ms_min"], given["reconnect_delay_ms_max"]
+    if isinstance(shortest, int) and isinstance(longest, int) and longest < shortest:
+        raise ValueError(f"reconnect_delay_ms_max must be reconnect_delay_ms_min ({shortest}) at least, not {longest}")
+    if drain is not None and window_qos2 < 2:
+        raise ValueError("window_qos2 must be 2 at least with drain=: each lane has half of it")
+    if given["on_full"] == "drop_oldest" and worker == "process":
+        raise ValueError('on_full="drop_oldest" needs worker="thread": while another process delivers none can go')
+    if given["drain_after_exit"] and worker == "thread":
+        raise ValueError('drain_after_exit=True needs worker="process": a thread ends with its process')
+    if given["identity"]:
+        if protocol != MQTTProtocolVersion.MQTTv5:
+            raise ValueError("identity=True needs protocol=MQTTv5: it goes as a property, and MQTT 3.1.1 has none")
+        if given["bulk_msg_count"] and given["bulk_form"] == "simple":
+            raise ValueError('identity=True needs bulk_form="persistmq": in a bundle of the simple form there is none')
+
+
+def _bulk(given: dict[str, Any]) -> Bulk | None:
+    count, compress = given["bulk_msg_count"], given["bulk_compress"]
+    if not count:
+        if compress:
+            raise ValueError("bulk_compress=True needs bulk_msg_count: only bundles are compressed")
+        return None
+    form = given["bulk_form"]
+    compressor = Zlib() if compress else None
+    return Bulk(count, given["bulk_topic_rewrite"], form, given["bulk_bytes_max"], given["client_id"], compressor)
