@@ -126,6 +126,7 @@ def _size(source: "object") -> int:
         at: int = source.seek(0, 1)  # type: ignore[attr-defined]
         end: int = source.seek(0, 2)  # type: ignore[attr-defined]
         source.seek(at)  # type: ignore[attr-defined]
-    except (AttributeError, OSError) as failure:
-        raise TypeError("a file as payload must be one that can seek: %s" % failure)  # noqa: B904 - portable
+    except (AttributeError, OSError):
+        words = "a file as payload must be one that can seek, and this %s cannot"
+        raise TypeError(words % type(source).__name__)  # noqa: B904 - portable
     return end - at

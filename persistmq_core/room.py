@@ -47,8 +47,8 @@ class Room(Bounds):
             for lane in self._lanes:
                 lane.journal.seal()  # all of it is settled: the file that grows can go, too
         if self._lacks_free(wanted_bytes, unwritten_bytes):
-            words = "less than %d bytes are free, as free_bytes_min says" % self._free_bytes_min
-            raise _full(words, count, wanted_bytes)
+            found = (self._store.free_bytes(), self._free_bytes_min, unwritten_bytes + wanted_bytes)
+            raise _full("%d bytes are free, free_bytes_min is %d: no room for %d" % found, count, wanted_bytes)
         self._spare_bytes -= wanted_bytes
 
     def lacks(self, count: int, wanted_bytes: int) -> "tuple[int, int]":

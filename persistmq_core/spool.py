@@ -27,7 +27,10 @@ def check_topic(topic: str) -> bytes:
     """The bytes of a topic name (4.7), or ValueError/TypeError that names the value and the limit."""
     if type(topic) is not str and not isinstance(topic, str):  # isinstance costs a board as much as all the rest
         raise TypeError("topic must be a str, not %s" % type(topic).__name__)
-    encoded = topic.encode()
+    try:
+        encoded = topic.encode()
+    except UnicodeError:
+        raise ValueError("topic %r has half of a character, a surrogate (MQTT 1.5.4)" % topic)  # noqa: B904 - portable
     if not encoded:
         raise ValueError("topic is empty: a topic name has at least one character (MQTT 4.7.3)")
     if len(encoded) > TOPIC_BYTES_MAX:
@@ -84,7 +87,8 @@ def not_stored(journal: Journal, failure: "OSError | MemoryError") -> StoreError
     """What is told of a write that failed."""
     journal.seal()  # the numbers are used up, and inside a segment they have no gap
     code = failure.args[0] if failure.args and isinstance(failure.args[0], int) else 0
-    return StoreError(code, "the message could not be stored: %s" % failure)
+    words = failure.args[1] if len(failure.args) > 1 else failure  # without the number, which is said already
+    return StoreError(code, "the message could not be stored: %s" % words)
 
 
 class Group:

@@ -183,9 +183,10 @@ def test_in_async_a_full_staging_memory_is_waited_for_and_raises_if_the_disk_fai
         assert all([await info.stored() for info in infos])
         with monkeypatch.context() as broken:
             broken.setattr(client._stores[0], "append", _no_space)
-            with pytest.raises(StoreError, match="staging memory is full"):
+            with pytest.raises(StoreError, match="staging memory is full") as full:
                 for _ in range(100):
                     infos.append(await client.publish_async("a", payload))
+            assert full.value.errno == errno.ENOSPC
             assert await infos[-1].stored(timeout=0.05) is False
         assert await infos[-1].stored()
         assert client.get_status()["accepted"] == len(infos)

@@ -134,9 +134,11 @@ def test_in_async_a_disk_that_fills_up_keeps_the_messages_in_ram_and_says_so(
 ) -> None:
     client = make(cache_path=disk.folder / "cache", segment_bytes_max=16384, durability="async")
     accepted = 0
-    with pytest.raises(StoreError, match="staging memory is full"):  # RAM is bounded too
+    with pytest.raises(StoreError, match="staging memory is full") as full:  # RAM is bounded too
         while True:
             accepted += client.publish("a", "%d " % accepted + "x" * 1000).rc == 0
+    assert full.value.errno == errno.ENOSPC
+    assert str(full.value).count("No space left") == str(full.value).count("Errno") == 1
     assert accepted > 200
     assert "No space left" in client.get_status()["store_error"]
     disk.make_room()

@@ -78,7 +78,10 @@ class CheckTest(PreparedTestCase):
                 raise OSError(29)
 
         for payload in (Pipe(), Socket()):
-            self.assertRaises(TypeError, self.prepare, payload)
+            with self.assertRaises(TypeError) as caught:
+                self.prepare(payload)
+            words = "must be one that can seek, and this %s cannot" % type(payload).__name__
+            self.assertTrue(words in str(caught.exception))
 
     def test_a_memoryview_of_bytes_is_not_copied(self):
         self.staged(memoryview(LARGE))

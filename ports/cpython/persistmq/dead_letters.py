@@ -126,7 +126,7 @@ class DeadLetters:
         with self._guard:
             key = (letter.goes_ahead, letter.name)
             if key in self._taken:
-                raise KeyError(letter.name)
+                raise KeyError(f"the dead letter {letter.name} is being requeued already")
             store = self._store_of(letter)
             self._taken.add(key)
         try:
@@ -181,7 +181,7 @@ class DeadLetters:
         for store, found in self._all():
             if found.name == letter.name and (store is not self._stores[0]) == letter.goes_ahead:
                 return store
-        raise KeyError(letter.name)
+        raise KeyError(f"there is no dead letter {letter.name} any more: it was requeued or removed")
 
     def _read(self, store: Store, letter: parked.Letter, goes_ahead: bool) -> DeadLetter | None:
         try:

@@ -41,6 +41,7 @@ class GroupCommit:
         self, spool: Spool, journal: Journal, keep_failed: bool, on_ended: Callable[[], None] = lambda: None
     ) -> None:
         self.store_error = ""  # why the last group failed; "" when it did not
+        self._failure = StoreError(0, "nothing has failed")  # the last one
         self._lock = threading.RLock()  # a signal handler may come back on the thread that holds it
         self._spool = spool
         self._journal = journal
@@ -96,6 +97,11 @@ class GroupCommit:
     def is_full(self) -> bool:
         """As much is staged as may be, until a group is written."""
         return self._spool.staged_bytes >= BATCH_BYTES_MAX
+
+    def memory_full(self) -> StoreError:
+        """For who cannot stage because the last group failed: with its errno."""
+        failure = self._failure
+        return StoreError(failure.errno, f"storage is failing and the staging memory is full: {failure.strerror}")
 
     def stage_all(
         self, messages: list[tuple[str, object, int, bool]], expires_s: int = 0, priority: bool = False
@@ -254,7 +260,7 @@ class GroupCommit:
             if self._is_others_turn():
                 self._await_turn()
             elif not self._write():
-                raise StoreError(0, f"storage is failing and the staging memory is full: {self.store_error}")
+                raise self.memory_full()
 
     def _await_turn(self) -> None:
         """Wait until no other thread writes, or keeps others from it."""
@@ -345,6 +351,7 @@ class GroupCommit:
             return
         error = group.error or StoreError(_EINTR, "the message could not be stored: a signal interrupted the write")
         self.store_error = str(error)
+        self._failure = error
         if self._keep_failed:
             group.error, self._kept = None, group
         else:

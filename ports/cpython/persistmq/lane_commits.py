@@ -48,6 +48,9 @@ class LaneCommits:
     def is_full(self) -> bool:
         return self._ordinary.is_full() or self._ahead.is_full()
 
+    def memory_full(self) -> StoreError:
+        return (self._ordinary if self._ordinary.store_error else self._ahead).memory_full()
+
     def is_stored(self, seq: int) -> bool:
         lane, seq = self._lane(seq)
         return lane.is_stored(seq)

@@ -10,8 +10,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from persistmq_core.errors import StoreError
-
 from .group_commit import GroupCommit
 from .lane_commits import LaneCommits
 
@@ -184,8 +182,7 @@ class LoopCalls:
     def _room(self) -> Outcome | None:
         if not self._commits.is_full():
             return True
-        failure = self._commits.store_error
-        return StoreError(0, f"storage is failing and the staging memory is full: {failure}") if failure else None
+        return self._commits.memory_full() if self._commits.store_error else None
 
     def settle(self, seq: int, outcome: Outcome) -> None:
         """``seq`` was delivered (True), or never will be (MessageDropped)."""
