@@ -70,6 +70,33 @@ def test_what_is_published_is_written_and_the_status_says_so(
     assert topics == ["a/1", "b", "a/2"]
 
 
+@pytest.mark.parametrize("version", ["311", "5"])
+def test_a_subscription_of_an_earlier_run_goes_on_until_it_is_ended(
+    make_client: Make, broker: Mosquitto, tmp_path: Path, version: str
+) -> None:
+    output = f"jsonl:{tmp_path}/out"
+    expected = ["old/1", "old/2", "new/3", "new/4", "new/5"]
+
+    def topics() -> list[str]:
+        return [json.loads(line)["topic"] for line in (tmp_path / "out").read_text().splitlines()]
+
+    client = make_client("pole")
+    client.connect_async("127.0.0.1", broker.port)
+    for number, arguments in (
+        (1, ["-t", "old/#"]),
+        (2, ["-t", "new/#"]),  # it was never told that the other one is not wanted any more
+        (3, ["-t", "new/#", "-U", "old/#"]),
+        (4, ["-t", "new/#"]),  # once is enough
+        (5, ["-t", "new/#", "-U", "old/#", "-U", "never/there"]),
+    ):
+        with receiving(broker, *arguments, "-V", version, "-o", output):
+            for topic in ("old/%d" % number, "new/%d" % number):
+                if topic in expected or number > 2:
+                    assert client.publish(topic, "x", 1).wait_for_publish(10)
+            assert until(lambda last=expected[number - 1]: last in topics(), 10)  # type: ignore[misc]
+    assert topics() == expected
+
+
 def test_the_status_of_a_complete_stream_and_of_one_with_numbers_given_up(tmp_path: Path) -> None:
     output = f"jsonl:{tmp_path}/out"
     with Receiver(output_of(output, "", None, False)) as receiver:

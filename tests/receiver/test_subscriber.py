@@ -211,6 +211,8 @@ def test_a_broker_that_refuses_is_not_asked_all_the_time(tmp_path: Path, caplog:
 
 def test_mistakes_are_said_before_anything_is_connected(tmp_path: Path) -> None:
     with Receiver(tmp_path) as receiver:
+        with pytest.raises(ValueError, match="the filter 'a' is to be subscribed to, and its subscription ended"):
+            Subscriber(receiver, ["a", "b"], "x", unsubscribe=["a"])
         with pytest.raises(ValueError, match="qos is 2"):
             Subscriber(receiver, "#", "x", qos=2)
         with pytest.raises(ValueError, match="the client identifier is empty"):

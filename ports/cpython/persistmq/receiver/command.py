@@ -28,6 +28,8 @@ _VERSIONS = {"311": MQTTProtocolVersion.MQTTv311, "5": MQTTProtocolVersion.MQTTv
 @click.option("-h", "--host", default="localhost", show_default=True, help="The broker.")
 @click.option("-p", "--port", type=click.IntRange(1, 65535), help="1883, with TLS 8883.")
 @click.option("-t", "--topic", "topics", multiple=True, help="Topic filter; may be given again.  [default: #]")
+@click.option("-U", "--unsubscribe", multiple=True,
+              help="End a subscription of an earlier run, which the broker has kept; may be given again.")
 @click.option("-i", "--client-id", default="persistmq-receive", show_default=True,
               help="The broker keeps what comes meanwhile under this name: keep it, and use it once.")
 @click.option("-u", "--username", help="")
@@ -87,7 +89,7 @@ def receive(receiver: Receiver, topics: tuple[str, ...], host: str, port: int | 
     if is_secure:
         client.tls_set(options["cafile"], options["cert"], options["key"])
         client.tls_insecure_set(options["insecure"])
-    subscriber = Subscriber(receiver, topics or ("#",), client)
+    subscriber = Subscriber(receiver, topics or ("#",), client, unsubscribe=options["unsubscribe"])
     subscriber.connect(host, port or (8883 if is_secure else 1883), options["keepalive"])
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: subscriber.stop())

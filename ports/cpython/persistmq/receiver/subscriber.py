@@ -51,6 +51,7 @@ class Subscriber:
         qos: 1, or 0. With 2, paho answers PUBREC before anything is durable, and after a crash the broker does not send
             the message again; identity does what QoS 2 would have done.
         reconnect_delay_ms_min, reconnect_delay_ms_max: between attempts, with jitter; also when the output fails.
+        unsubscribe: topic filters of earlier runs that are not wanted any more: the broker keeps them with the session.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Subscriber:
         qos: int = 1,
         reconnect_delay_ms_min: int = RECONNECT_DELAY_MS_MIN,
         reconnect_delay_ms_max: int = RECONNECT_DELAY_MS_MAX,
+        unsubscribe: Iterable[str] = (),
     ) -> None:
         if qos not in (0, 1):
             raise ValueError("qos is %r, it must be 0 or 1: see Subscriber" % (qos,))
@@ -77,6 +79,10 @@ class Subscriber:
         self._on_new = on_message
         self._topics = [topics] if isinstance(topics, str) else list(topics)
         self._qos = qos
+        self._unwanted = list(unsubscribe)
+        for topic in self._unwanted:
+            if topic in self._topics:
+                raise ValueError("the filter %r is to be subscribed to, and its subscription ended" % topic)
         self._arrived: list[paho.MQTTMessage] = []
         self._connect: Callable[[], object] | None = None
         self._must_stop = threading.Event()
@@ -189,6 +195,8 @@ class Subscriber:
         self.connections += 1
         self.connected = True
         self.reason = ""
+        if self._unwanted:
+            client.unsubscribe(self._unwanted)
         if client.protocol == MQTTProtocolVersion.MQTTv5:
             options = SubscribeOptions(self._qos, retainHandling=_SEND_RETAINED_ONCE)
             client.subscribe([(topic, options) for topic in self._topics])
