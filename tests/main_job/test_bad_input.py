@@ -47,7 +47,7 @@ BAD_SETTINGS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"client_id": None}, ValueError, "client_id must be a string that is not empty, not None"),
     ({"client_id": "x" * 65536}, ValueError, "client_id has 65536 bytes, it must have 1 to 65535"),
     ({"cache_type": "ram"}, ValueError, "cache_type must be one of 'flat', 'sqlite' ("),
-    ({"cache_type": None}, ValueError, "'pickle' and 'sq3'), not None"),
+    ({"cache_type": 7}, ValueError, "'pickle' and 'sq3'), not 7"),
     ({"durability": "never"}, ValueError, "durability must be one of 'sync', 'async', 'spill', not 'never'"),
     ({"on_session_lost": "cry"}, ValueError, "on_session_lost must be one of 'resend', 'trust', not 'cry'"),
     ({"bulk_msg_count": 1}, ValueError, "or a whole number from 2 to 4000, not 1"),

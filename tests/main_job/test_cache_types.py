@@ -59,6 +59,16 @@ def test_a_cache_keeps_its_type_and_what_waits_in_it_is_delivered(
     assert receiver.wait(11) == [str(number) for number in range(11)]
 
 
+@pytest.mark.parametrize("made_as", ["flat", "sqlite"])
+def test_who_asks_for_no_type_is_not_warned_of_the_one_that_is_there(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, made_as: str
+) -> None:
+    PersistClient("tester", made_as, tmp_path / "cache").stop()
+    with caplog.at_level(logging.WARNING), PersistClient("tester", cache_path=tmp_path / "cache") as client:
+        assert client.get_status()["cache_type"] == made_as
+    assert caplog.text == ""
+
+
 def test_two_caches_in_one_directory_are_refused_and_nothing_is_changed(make_client: Make, tmp_path: Path) -> None:
     for cache_type in ("flat", "sqlite"):
         client = make_client(cache_type=cache_type, cache_path=tmp_path / cache_type)

@@ -22,7 +22,9 @@ _SQLITE_NAMES = (DATABASE, NEW_DATABASE)
 
 
 def known_type(cache_type: object) -> str:
-    """FLAT or SQLITE. Raises ValueError for what is no name of either."""
+    """FLAT or SQLITE; "" for None. Raises ValueError for what is no name of either."""
+    if cache_type is None:
+        return ""
     if not isinstance(cache_type, str) or cache_type not in _NAMES:
         words = "cache_type must be one of %s (or 0.1.4's names of them, 'pickle' and 'sq3'), not %r"
         raise ValueError(words % ("'flat', 'sqlite'", cache_type))
@@ -30,14 +32,14 @@ def known_type(cache_type: object) -> str:
 
 
 def open_store(path: "str | os.PathLike[str]", wanted: str, for_worker: bool) -> OpenStore:
-    """The store of the cache that lies there; of type ``wanted`` (FLAT or SQLITE) if there is none.
+    """The store of the cache that lies there; of type ``wanted`` (FLAT or SQLITE; "": FLAT) if there is none.
 
     What waits in a cache is delivered, whatever its type: so it is opened as what it is, and a warning says so.
     ``for_worker``: another process delivers. Raises ValueError if there are two caches, or a worker cannot have it;
     OSError, FormatError (left untouched).
     """
-    found = _type_of_cache(os.path.abspath(path)) or wanted
-    if found != wanted:
+    found = _type_of_cache(os.path.abspath(path)) or wanted or FLAT
+    if wanted and found != wanted:
         words = 'the cache %s was made with cache_type="%s" and stays so; "%s" is for a new one, in an empty directory'
         logger.warning(words, path, found, wanted)
     if found == FLAT:

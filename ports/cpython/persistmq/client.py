@@ -68,8 +68,8 @@ class PersistClient:
 
     Args:
         client_id: the MQTT client identifier. The broker keeps the QoS 2 state under it: keep it, and use it once.
-        cache_type: of a new cache: "flat", files of records, or "sqlite", a database; "pickle" and "sq3" are older
-            names of these. A cache that exists keeps its type.
+        cache_type: of a new cache: "flat", files of records (also None), or "sqlite", a database; "pickle" and "sq3"
+            are older names of these. A cache that exists keeps its type.
         cache_path: the cache directory, made if it is missing. One client at a time (``CacheInUse``). What 0.1.4 left
             there is taken over.
         bulk_msg_count: when so many messages wait, that many are sent as one bundle; 0: never. With QoS 2 a bundle
@@ -106,7 +106,7 @@ class PersistClient:
         on_full: what ``publish()`` does when one of these three is reached. "reject": it raises CacheFull. "block": it
             waits for room, ``full_timeout_ms`` at most (None: without end), then raises CacheFull. "drop_oldest": the
             oldest messages that are not in flight are given up (account "evicted"); with ``cache_messages_max`` one in
-            a hundred beyond what is needed, with bytes whole files.
+            a hundred beyond what is needed, with bytes whole files; needs ``worker="thread"``.
         expires_after: seconds after which a message is not sent any more (account "expired"); None: never. What may be
             in flight is brought to its end. MQTT 5 brokers are told what is left of the time.
         on_session_lost: what becomes of messages in flight when the broker lost its session. "resend": they are sent
@@ -121,7 +121,8 @@ class PersistClient:
         drain_messages_per_s, drain_bytes_per_s: how fast the backlog goes out, so that it leaves room on a slow link;
             bytes are those of topic and payload. None: as fast as it can.
         identity: each message carries (client identifier, epoch, number), so that a receiver drops what comes twice and
-            knows what is missing: see ``persistmq.receiver``. Needs ``protocol=MQTTv5``.
+            knows what is missing: see ``persistmq.receiver``. Needs ``protocol=MQTTv5``, and of bundles the form
+            "persistmq".
         worker: what delivers. "thread": one of this process. "process": a process of its own, which goes on when this
             one hangs, and is begun again when it dies. ``mqtt_client`` is then for settings only: what has to do with
             incoming messages or callbacks of paho's raises RuntimeError.
@@ -151,7 +152,7 @@ class PersistClient:
     def __init__(
         self,
         client_id: str,
-        cache_type: str = "flat",
+        cache_type: str | None = None,
         cache_path: str | os.PathLike[str] = "./cache",
         bulk_msg_count: int = 0,
         bulk_topic_rewrite: str = "mixed/bulk",
@@ -271,7 +272,8 @@ class PersistClient:
     def connect_async(self, mqtt_host: str, mqtt_port: int = 1883, **kwargs: Any) -> None:
         """Begin to connect, and stay connected from now on. Returns at once, also when there is no broker.
 
-        ``kwargs`` are paho's (``keepalive``, ``bind_address``, ``properties``, ...). A second call changes the broker.
+        ``kwargs`` are paho's (``keepalive``, ``bind_address``, ``properties``, ...). A second call changes the broker,
+        or tries the same one again at once, e.g. after it had refused a password and there is a new one.
         Raises ValueError for a host or port that cannot be.
         """
         self._check_alive()

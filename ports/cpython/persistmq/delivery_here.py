@@ -136,7 +136,7 @@ class DeliveryHere:
             return
         host, port, kwargs = address
         if not self._engine.draining:
-            self._engine.reconnect(now_ms, "the broker's address was changed")
+            self._engine.reconnect(now_ms, "connect_async() was called again")
         self._transport.configure(host, port, **kwargs)
         self._engine.draining = False
 
