@@ -90,6 +90,7 @@ class Delivery:
         self.spill_store: "SpillStore | None" = None
         self.strays = 0  # acknowledgements that meant nothing
         self.unsaved = False  # something was settled since the last checkpoint
+        self.may_repeat = found.may_repeat  # what is settled at the broker, until has_resent
         self.identity: Identity | None = None  # which messages carry, if they do
         self.reader = found.reader or JournalReader(store, found.checkpoint.cache_id, read_bytes)
         self._fetcher = JournalReader(store, found.checkpoint.cache_id, read_bytes)  # away from the walk

@@ -219,6 +219,7 @@ class Lanes:
         # One place at least is kept for whatever has priority.
         places = max(1, int(in_flight_max * self._share) if is_split else in_flight_max - 1)
         backlog_first = False
+        behind_waits, before_waits = self._waits()
         if is_split and self._takes_turns:
             self._turn += self._share
             backlog_first = self._turn >= 1
@@ -228,10 +229,20 @@ class Lanes:
                 return  # nothing goes behind a packet whose payload is still to come
             if is_backlog:
                 free = min(places, in_flight_max - self._before.in_flight())
-                self._behind.fill(out, transport, free, publish, now_ms, clock)
+                self._behind.fill(out, transport, free, publish and not behind_waits, now_ms, clock)
             elif self._behind.checkpoint.has_ahead:
                 kept = places if is_split and self._takes_turns and in_flight_max > 1 else self._behind.in_flight()
-                self._before.fill(out, transport, in_flight_max - kept, publish, now_ms, clock)
+                self._before.fill(out, transport, in_flight_max - kept, publish and not before_waits, now_ms, clock)
+
+    def _waits(self) -> "tuple[bool, bool]":
+        """Whether the lane behind, and the one before, may send nothing new as yet.
+
+        What a lane sends again after one of its checkpoints was lost, though it is settled, the broker takes on top of
+        what it still holds of that lane: beyond its bound it would lose what the other one sends.
+        """
+        for lane in (self._behind, self._before):
+            lane.may_repeat = lane.may_repeat and not lane.has_resent()
+        return self._before.may_repeat and not self._behind.may_repeat, self._behind.may_repeat
 
 
 def _has_news(delivery: Delivery) -> bool:

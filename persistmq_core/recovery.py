@@ -47,6 +47,7 @@ class Recovered:
         self.durable_cursor = 0  # as it was found on storage
         self.records_end = state.cursor  # behind the last record that reads, whatever was skipped then
         self.end_is_sure = state.cursor == SEQ_FIRST  # no record was lost there
+        self.may_repeat = False  # a newer checkpoint may be lost: what it settled is sent again
         # (first number, name) of all segments, if only those at the ends were looked at; held_bytes is of these.
         self.segments: list[tuple[int, str]] = []
         self.reader: JournalReader | None = None  # that knows of these
@@ -93,6 +94,7 @@ def recover(
         segments = _without_litter(store, segments, state.cache_id, read_bytes)
     found = Recovered(state)
     found.durable_cursor = durable_cursor
+    found.may_repeat = doubtful
     sized = segments[:ENDS] + segments[-ENDS:] if are_many else segments
     found.held_bytes = sum([max(0, size_of(store, name)) for _, _, name in sized])
     reader = _last(store, segments, state.cache_id, read_bytes)

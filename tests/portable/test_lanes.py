@@ -3,7 +3,7 @@
 import unittest
 
 from persistmq_core import checkpoint as checkpoints
-from persistmq_core import packets
+from persistmq_core import packets, slots
 from persistmq_core.contracts import Clock
 from persistmq_core.lanes import Lanes
 from persistmq_core.limits import AHEAD_SEQ
@@ -243,6 +243,41 @@ class ShareTest(unittest.TestCase):
         world.broker.unreleased_max = 4
         world.broker.loses_above_max = True
         return world
+
+    def test_what_one_lane_repeats_after_a_lost_checkpoint_costs_the_other_no_message(self):
+        for doubtful in (False, True):
+            world = TwoLanes("in_order", window_qos2=4).online()
+            world.broker.unreleased_max = 4
+            world.broker.loses_above_max = True
+            for priority in (True, False):
+                world.put(b"first", 2, priority)
+            world.run(100)
+            stores = [world.store, world.ahead_store]
+            if doubtful:
+                stores.reverse()
+            before = stores[0].snapshot()
+            for number in range(2):
+                world.put(b"settled %d" % number, 2, doubtful)
+            world.run(100)
+            self.assertEqual(world.account("waiting"), 0)
+            world.broker.stay_silent(packets.PUBREC)
+            for number in range(2):
+                world.put(b"held %d" % number, 2, doubtful)
+            world.run(100)
+            self.assertEqual(len(world.broker.session().unreleased), 2)
+            world.broker.heal()
+            world.die(power_lost=False)
+            older, newer = sorted(checkpoints.NAMES, key=lambda name: slots.decode(before[name]).generation)
+            stores[0].put(newer, before[newer])
+            stores[0].corrupt(older, 30, b"x")
+            world.start()
+            for number in range(4):
+                world.put(b"other %d" % number, 2, not doubtful)
+            world.run(3000)
+            self.assertEqual(world.broker.lost, [])
+            self.assertEqual((world.account("waiting"), world.violations()), (0, []))
+            self.assertEqual([payload for payload in world.arrived() if payload[:5] == b"other"],
+                             [b"other %d" % number for number in range(4)])
 
     def test_both_lanes_together_keep_to_the_bound_over_reconnects(self):
         world = self.world()
