@@ -43,12 +43,11 @@ class Eviction:
         if extends and first > state.evicted_end:
             return []  # a second range
         journal = self._journal
-        runs = self._reader.sealed(first - 1, journal.active_seq)
-        runs.append((journal.active_seq, journal.end_seq, journal.end_seq, journal.skipped, 0))
+        runs = self._reader.runs(first - 1, journal.end_seq, journal.active_seq, journal.skipped)
         evicted: list[tuple[int, int]] = []
         end = first
         skipped = 0
-        for run_first, run_end, next_first, next_skipped, run_bytes in runs:
+        for run_first, found_end, next_first, next_skipped, run_bytes in runs:
             if messages <= 0 and wanted_bytes <= 0:
                 break
             if run_first > end:  # its beginning is lost: the walk has to find that
@@ -56,8 +55,10 @@ class Eviction:
                     break
                 first = end = run_first
             # A checkpoint that was lost may have known of more: what is missing there need not have been skipped.
-            counted = state.skipped + state.evicted_skipped + skipped
-            run_end = max(run_end, next_first - max(0, next_skipped - counted))
+            run_end = found_end
+            if next_skipped >= 0:
+                counted = state.skipped + state.evicted_skipped + skipped
+                run_end = max(run_end, next_first - max(0, next_skipped - counted))
             if run_first < first and run_end < first <= next_first:
                 # Numbers that never were a message: into the range with them, or they would be looked for in a file
                 # whose end is not known when the next one is gone.

@@ -334,25 +334,33 @@ class JournalReader:
         elif index < self._index:
             self._index -= 1
 
-    def sealed(self, seq: int, active_seq: int) -> "list[tuple[int, int, int, int, int]]":
-        """The segments from the one with ``seq`` on that do not grow.
+    def runs(self, seq: int, end_seq: int, active_seq: int, skipped: int) -> "list[tuple[int, int, int, int, int]]":
+        """What the segments hold from ``seq`` on. The other arguments are the journal's.
 
-        (first number, end, next first number, skipped numbers below that, bytes). Numbers from the end to the next
-        first one were skipped; if a header does not read, nobody knows how many. Raises OSError.
+        (first number, end, next first number, skipped numbers below that, bytes; 0 of the one that grows). Numbers from
+        the end to the next first one were skipped; where a header does not read, nobody knows of any. Raises OSError.
         """
         self._list()
         found = []
-        head = next_head = None
-        for index in range(len(self._segments) - 1):
+        next_head: tuple[int, int, int] | None = None
+        for index in range(len(self._segments)):
             first_seq, name = self._segments[index]
+            head = next_head
+            if first_seq == active_seq:
+                if seq < end_seq:
+                    end = _end_of(first_seq, head or self._header(index), end_seq, skipped)
+                    found.append((first_seq, end, end_seq, skipped, 0))
+                break
+            if index + 1 == len(self._segments):
+                break  # of this one nothing counts yet
+            next_head = None
             next_first = self._segments[index + 1][0]
-            if next_first <= seq or first_seq == active_seq:
+            if next_first <= seq:
                 continue
-            head = next_head or self._header(index)
             next_head = self._header(index + 1)
-            skipped = next_head[1] if next_head else next_first
-            end = _end_of(first_seq, next_first, head, next_head)
-            found.append((first_seq, end, next_first, skipped, self._store.size(name)))
+            next_skipped = next_head[1] if next_head else -1
+            end = _end_of(first_seq, head or self._header(index), next_first, next_skipped)
+            found.append((first_seq, end, next_first, next_skipped, self._store.size(name)))
         return found
 
     def _list(self) -> None:
@@ -397,9 +405,10 @@ class JournalReader:
             self._list()
         if self._reader is None or self._index + 1 >= len(self._segments):
             return
-        index = self._index
-        first_seq, next_first = self._segments[index][0], self._segments[index + 1][0]
-        self._limit = _end_of(first_seq, next_first, self._header(index), self._header(index + 1))
+        next_head = self._header(self._index + 1)
+        next_skipped = next_head[1] if next_head else -1
+        first_seq, next_first = self._segments[self._index][0], self._segments[self._index + 1][0]
+        self._limit = _end_of(first_seq, self._header(self._index), next_first, next_skipped)
         self._mark_damaged()
 
     def _note_damage(self, count: int) -> None:
@@ -422,10 +431,8 @@ class JournalReader:
             self._reader.name = marked
 
 
-def _end_of(
-    first_seq: int, next_first: int, head: "tuple[int, int, int] | None", next_head: "tuple[int, int, int] | None"
-) -> int:
-    """The first number that does not count in a segment that no longer grows."""
-    if head is None or next_head is None:
+def _end_of(first_seq: int, head: "tuple[int, int, int] | None", next_first: int, next_skipped: int) -> int:
+    """The first number that does not count in a segment that no longer grows; ``next_skipped``: -1 if nobody knows."""
+    if head is None or next_skipped < 0:
         return next_first
-    return max(first_seq, next_first - max(0, next_head[1] - head[1]))
+    return max(first_seq, next_first - max(0, next_skipped - head[1]))

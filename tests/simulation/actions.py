@@ -50,8 +50,8 @@ def draw_settings(rng: Rng, faults: "list[str]") -> "dict[str, object]":
         if "refuse" not in faults:
             settings["qos2_answer"] = rng.pick(("pubrec", "puback"))
         kind = rng.pick(("", "denies_session", "loses_above_max"))
-        if kind == "loses_above_max" and "poison" in faults:
-            kind = ""  # a message parked as poison may stay unreleased at the broker
+        if kind == "loses_above_max" and ("poison" in faults or "refuse" in faults):
+            kind = ""  # a message parked as poison, or whose repeat was refused, may stay unreleased at the broker
         if kind:
             settings[kind] = True
             if kind == "denies_session":
