@@ -325,8 +325,8 @@ class SpillStore(Store):
 
     def _replace_other(self, name: str) -> bool:
         try:
-            self._store.replace(name, self._slots[name])
-        except (OSError, KeyError):
+            self._store.replace(name, self._slots[self._newest])
+        except OSError:
             return False  # the next checkpoint goes there
         return True
 
