@@ -48,6 +48,16 @@ class FreshTest(RecoveryTestCase):
         self.recover(read_bytes=4096)
         self.assertTrue(self.store.calls["read"] < 20 + 10, self.store.calls)
 
+    def test_a_number_with_an_account_is_not_given_again_when_the_journal_is_gone(self):
+        for known in (True, False):
+            for places in (b"", b"\1", b"\3\3\3", b"\0\0\2"):
+                self.setUp()
+                self.checkpoint(5, places, known=known, skipped=2)
+                found = self.recover()
+                self.assertTrue(found.end_seq >= 5 + len(places), (known, places))
+                settled = found.checkpoint.settled()
+                self.assertTrue(found.end_seq - 1 - found.skipped >= settled, (known, places))
+
     def test_recovering_twice_finds_the_same(self):
         files.put(self.store, 1, 3)
         self.store.append(name_of(1), frame(4)[:20])
