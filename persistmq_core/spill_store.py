@@ -325,8 +325,10 @@ class SpillStore(Store):
 
     def _replace_other(self, name: str) -> bool:
         try:
-            self._store.replace(name, self._slots[self._newest])
-        except OSError:
+            state: Checkpoint = decode(self._slots[self._newest])  # type: ignore[assignment] # it was made here
+            state.generation -= 1  # the next one may have the newest's, if a save failed before
+            self._store.replace(name, state.encode())
+        except (OSError, MemoryError):
             return False  # the next checkpoint goes there
         return True
 

@@ -403,6 +403,22 @@ class SpillTest(SpillStoreCase):
         self.assertEqual((self.store.needs_checkpoint, self.durable().cursor), (False, 5))
         self.assertEqual(slots.load(self.disk)[0].older_cursor, 5)
 
+    def test_where_the_first_that_is_kept_fails_the_next_checkpoint_is_newer_than_both_slots_or_all_there_is(self):
+        state = state_of(2)
+        self.save(state)
+        self.store.keep_appends()
+        self.store.append(NEW, b"c")
+        self.store.keep_checkpoints()
+        self.disk.fail_next("replace", EIO, short=9)
+        self.assertRaises(OSError, self.save, state)
+        self.store.spill()
+        self.assertEqual((self.durable().cursor, slots.load(self.disk)[1]), (5, False))
+        state.cursor = 6
+        self.save(state)
+        self.assertEqual(self.durable().cursor, 6)
+        for name in checkpoints.NAMES:
+            self.assertTrue(slots.decode(self.disk.snapshot()[name]).cursor in (5, 6))
+
     def test_a_heap_with_holes_writes_piece_by_piece(self):
         self.in_ram()
         self.store.append(NEW, b"er")
