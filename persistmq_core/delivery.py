@@ -154,7 +154,10 @@ class Delivery:
         return self.window.cursor >= (self._dup_end if self._connected else self._sent_end)
 
     def has_walked(self) -> bool:
-        """All that may have been in flight when the connection began was sent again, or is settled."""
+        """All that may have been in flight when the connection began was sent again, or is settled, or has no place.
+
+        It has none behind one that the broker does not take now.
+        """
         return self._next >= min(self._dup_end, self.window.cursor + self.window.span)
 
     def repeated(self) -> int:

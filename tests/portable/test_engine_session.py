@@ -229,6 +229,18 @@ class OlderSaveTest(unittest.TestCase):
         self.assertEqual(world.arrived(), [b"0", b"1", b"2"] + [b"%d" % number for number in range(6)])
         self.assertEqual((world.account("waiting"), world.violations()), (0, []))
 
+    def test_more_than_the_window_may_be_in_flight_then_and_it_takes_nothing(self):
+        world = World(5, window=2, window_qos2=2)
+        world.online()
+        world.publish_many(5, 2)
+        state = world.engine.delivery.checkpoint
+        world.die()
+        world.store.corrupt(checkpoints.NAMES[1 - (state.generation & 1)], 30, b"x")
+        world.start()
+        world.broker.refuse("t", 0x97, b"0", times=2)
+        world.run(20000)
+        self.assertEqual((world.account("waiting"), len(world.arrived()), world.violations()), (0, 5, []))
+
     def test_a_link_that_breaks_on_the_way_to_that_is_no_harm(self):
         for opens in (2, 3):
             world = self.world(stale=1)
