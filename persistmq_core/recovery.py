@@ -138,7 +138,7 @@ def recover(
             # Not even its first frame is whole. The next segment must not take its name.
             found.end_seq += 1
             found.skipped += 1
-    else:
+    elif state.session_known or state.evicted_end > state.cursor or any(state.places):
         # The journal is gone: whatever it held may have been sent, or is in its account.
         _keep_clear_of_the_wire(store, found, _UNKNOWN_BYTES)
     return found
