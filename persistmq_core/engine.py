@@ -281,11 +281,11 @@ class Engine:
             lane.delivery.only_resends = is_settling
 
     def _has_resent(self) -> bool:
-        return all([lane.delivery.has_resent() for lane in self.lanes])
+        return all(lane.delivery.has_resent() for lane in self.lanes)
 
     def _has_settled(self) -> bool:
         """Nothing of ours is in the broker's session any more."""
-        has_walked = all([lane.delivery.has_walked() for lane in self.lanes])
+        has_walked = all(lane.delivery.has_walked() for lane in self.lanes)
         return has_walked and self._is_idle() and self.delivery.stream is None
 
     def _again(self, now_ms: int) -> None:
@@ -317,7 +317,7 @@ class Engine:
         self._end_delivery()
         if was_online:
             self._backoff.lasted(now_ms - self._opened_at)
-            if self._is_settling or any([lane.delivery.has_released for lane in self.lanes]):
+            if self._is_settling or any(lane.delivery.has_released for lane in self.lanes):
                 self._distrusts = True
         delay_ms = self._backoff.longest_ms() if longest else self._backoff.next_ms()
         self._retry_at = now_ms + delay_ms

@@ -32,7 +32,7 @@ def run_on_micropython(*arguments: str) -> "subprocess.CompletedProcess[str]":
         env=environment,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=380,
         check=False,
     )
 

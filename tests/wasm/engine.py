@@ -22,7 +22,7 @@ _NPM = _NODE_FOLDER / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 
 
 def run(
-    script: str, *arguments: str, mounts: "dict[str, Path] | None" = None, timeout_s: float = 110
+    script: str, *arguments: str, mounts: "dict[str, Path] | None" = None, timeout_s: float = 380
 ) -> "subprocess.CompletedProcess[str]":
     """Run a script of the tree. The core and the tests are importable, and what ``mounts`` puts elsewhere (/lib)."""
     folders = {"/persistmq_core": ROOT / "persistmq_core", "/tests": ROOT / "tests"} | (mounts or {})
