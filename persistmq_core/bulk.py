@@ -8,7 +8,7 @@ under the same identifier.
 from .bundles import COUNT, FORMS, HEAD_LOST, QOS_2, decode, encode, make_form
 from .contracts import Clock, Compressor, Listener, Store, Transport
 from .dead_letters import PACKET_TOO_LARGE, QOS_NOT_SUPPORTED
-from .delivery import SINGLY, WAITS, WENT, Delivery
+from .delivery import Delivery
 from .journal import MESSAGE, Journal
 from .limits import (
     BULK_BYTES_MAX_LEAST,
@@ -22,6 +22,7 @@ from .limits import (
 from .packets import publish
 from .record import Record
 from .spool import check_topic
+from .walk import SINGLY, WAITS, WENT
 from .window import (
     ABANDON,
     CARRIED,

@@ -5,10 +5,10 @@ import unittest
 
 from persistmq_core import packets
 from persistmq_core.bulk import Bulk
-from persistmq_core.delivery import SINGLY
 from persistmq_core.lanes import Lanes
 from persistmq_core.limits import BULK_SPAN_MAX, BUNDLES_MAX
 from persistmq_core.pace import Pace
+from persistmq_core.walk import SINGLY
 from tests.support.bulk_case import NOON_MS, BulkCase, Bulky, bulk
 from tests.support.world import World
 from tests.support.write_list_store import ENOSPC, WriteListStore

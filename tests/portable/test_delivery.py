@@ -1,150 +1,130 @@
-"""Which message is sent when, and when storage is freed."""
+"""What an acknowledgement means."""
 
 from persistmq_core import packets
+from persistmq_core.delivery import Delivery
+from persistmq_core.errors import ProtocolError
+from tests.support import mqtt_wire as wire
 from tests.support.delivery_case import DeliveryTestCase, ack
-from tests.support.write_list_store import EIO
+from tests.support.write_list_store import ENOSPC
 
 PUBACK, PUBREC, PUBCOMP = packets.PUBACK, packets.PUBREC, packets.PUBCOMP
 
 
-class SendingTest(DeliveryTestCase):
-    def test_messages_go_out_in_the_order_of_publishing(self):
-        self.publish(1, 2, 0, 1)
-        self.assertEqual(self.fill(), [("PUBLISH", seq, False) for seq in (1, 2, 3, 4)])
-        self.assertEqual(self.fill(), [])
+class AcknowledgementTest(DeliveryTestCase):
+    def stray(self, *acknowledgements):
+        """These mean nothing, change nothing, and are counted."""
+        before = self.delivery.strays
+        window = self.delivery.window
+        states = [window.state(seq) for seq in range(window.cursor, window.cursor + 8)]
+        accounts = self.accounts()
+        self.take(*acknowledgements)
+        self.assertEqual(self.delivery.strays, before + len(acknowledgements))
+        self.assertEqual([window.state(seq) for seq in range(window.cursor, window.cursor + 8)], states)
+        if self.delivery.must_save() or self.delivery.unsaved:
+            self.delivery.save()
+        self.assertEqual(self.accounts(), accounts)
 
-    def test_a_message_carries_its_own_identifier(self):
-        self.publish(1, 2)
-        self.fill()
-        first = packets.split(self.out)
-        self.assertEqual(bytes(self.out[first[1] : first[2]]), b"\0\1t\0\x021")
-        self.assertEqual(bytes(self.out[first[2] :]), b"\x34\6\0\1t\0\x032")
-
-    def test_the_window_bounds_what_is_under_way(self):
-        self.publish(*[1] * 12)
-        self.assertEqual(len(self.fill()), 8)
-        self.take(ack(PUBACK, 1))
-        self.assertEqual(self.fill(), [("PUBLISH", 9, False)])
-
-    def test_the_oldest_holds_the_window_in_place(self):
-        self.publish(*[1] * 12)
-        self.fill()
-        self.take(*[ack(PUBACK, seq) for seq in (2, 3, 4, 5, 6, 7, 8)])
-        self.assertEqual(self.fill(), [])
-        self.take(ack(PUBACK, 1))
-        self.assertEqual(len(self.fill()), 4)
-
-    def test_in_flight_max_bounds_qos_1(self):
+    def test_puback_delivers_qos_1_in_any_order(self):
         self.publish(1, 1, 1)
-        self.assertEqual(len(self.fill(2)), 2)
-        self.assertEqual(self.fill(2), [])
-        self.take(ack(PUBACK, 2))
-        self.assertEqual(self.fill(2), [("PUBLISH", 3, False)])
-
-    def test_in_flight_max_bounds_qos_2_until_its_pubcomp(self):
-        self.publish(2, 2, 2)
-        self.fill(2)
-        self.take(ack(PUBREC, 1))
-        self.delivery.save()
-        self.assertEqual(self.fill(2), [("PUBREL", 2, False)])
-        self.take(ack(PUBCOMP, 1))
-        self.assertEqual(self.fill(2), [("PUBLISH", 3, False)])
-
-    def test_window_qos2_bounds_what_is_not_released_and_the_order_holds(self):
-        self.start(8, 2)
-        self.publish(2, 2, 2, 1)
-        self.assertEqual(self.fill(), [("PUBLISH", 1, False), ("PUBLISH", 2, False)])
-        self.take(ack(PUBREC, 1))
-        self.assertEqual(self.fill(), [])
-        self.delivery.save()
-        self.assertEqual(self.fill(), [("PUBREL", 2, False), ("PUBLISH", 3, False)])
-        self.take(ack(PUBREC, 2))
-        self.delivery.save()
-        # QoS 1 waits as well: behind so many unreleased ones Mosquitto would lose it.
-        self.assertEqual(self.fill(), [("PUBREL", 3, False), ("PUBLISH", 4, False)])
-
-    def test_nothing_new_begins_when_publish_is_false(self):
-        self.publish(2, 1)
-        self.fill(1)
-        self.take(ack(PUBREC, 1))
-        self.delivery.save()
-        self.assertEqual(self.fill(publish=False), [("PUBREL", 2, False)])
-        self.take(ack(PUBCOMP, 1))
-        self.assertEqual(self.fill(publish=False), [])
-
-    def test_mqtt_5_has_its_property_length(self):
-        self.transport.protocol = 5
-        self.publish(1, 0)
-        self.assertEqual(self.fill(), [("PUBLISH", 1, False), ("PUBLISH", 2, False)])
-
-    def test_no_more_goes_out_than_the_bound_on_storage_allows(self):
-        # Law 4: after a restart no number from the stored bound on can have been on the wire.
-        self.publish(*[0] * 200)
-        self.assertFalse(self.delivery.must_save())
-        sent = []
-        for _ in range(40):
-            sent += self.fill()
-            self.delivery.taken()
-            if self.delivery.must_save():
-                break
-        self.assertTrue(self.delivery.must_save())
-        self.assertTrue(len(sent) < 200)
-        self.assertEqual(self.fill(), [])
-        self.delivery.save()
-        self.assertTrue(self.fill())
-
-    def test_qos_0_is_delivered_when_the_transport_has_taken_it(self):
-        self.publish(0, 0)
         self.fill()
-        self.assertEqual(self.diary.delivered_seqs, [])
-        self.delivery.taken()
-        self.assertEqual(self.diary.delivered_seqs, [1, 2])
+        self.take(ack(PUBACK, 3), ack(PUBACK, 1))
+        self.assertEqual(self.diary.delivered_seqs, [3, 1])
         self.assertEqual(self.accounts(), (2, 0, 0))
 
-    def test_qos_0_never_goes_with_dup(self):
-        self.publish(0, 1)
+    def test_pubrec_is_stored_before_pubrel(self):
+        self.publish(2)
         self.fill()
-        self.delivery.end_connection()
-        self.delivery.resume()
-        self.assertEqual(self.fill(), [("PUBLISH", 1, False), ("PUBLISH", 2, True)])
+        self.take(ack(PUBREC, 1))
+        self.assertTrue(self.delivery.must_save())
+        self.assertEqual(self.fill(), [])
+        self.delivery.save()
+        self.assertEqual(self.fill(), [("PUBREL", 2, False)])
+        self.assertEqual(self.diary.delivered_seqs, [])
+        self.take(ack(PUBCOMP, 1))
+        self.assertEqual(self.diary.delivered_seqs, [1])
 
-
-class StorageTest(DeliveryTestCase):
-    def segments(self):
-        return sorted(self.store.list("journal"))
-
-    def test_nothing_is_reclaimed_before_the_checkpoint_is_on_storage(self):
-        for _ in range(30):
-            self.publish(0, 0)
-        self.assertTrue(len(self.segments()) > 1)
-        before = self.segments()
-        for _ in range(30):
-            self.fill()
-            self.delivery.taken()
-            if self.delivery.must_save():
-                self.store.fail_next("replace", EIO)
-                with self.assertRaises(OSError):
-                    self.delivery.save()
-                self.delivery.reclaim()
-                self.assertEqual(self.segments()[-1:], before[-1:])
-                break
-        self.assertEqual(self.segments(), before)
-        for _ in range(30):
-            self.fill()
-            self.delivery.taken()
+    def test_a_pubrec_whose_checkpoint_failed_is_not_released(self):
+        self.publish(2)
+        self.fill()
+        self.take(ack(PUBREC, 1))
+        self.store.fail_next("replace", ENOSPC)
+        with self.assertRaises(OSError):
             self.delivery.save()
-        self.delivery.reclaim()
-        self.assertEqual(self.segments(), before[-1:])
+        self.assertEqual(self.fill(), [])
+        self.assertTrue(self.delivery.must_save())
+        self.delivery.save()
+        self.assertEqual(self.fill(), [("PUBREL", 2, False)])
 
-    def test_a_read_that_fails_sends_nothing_wrong_and_may_be_tried_again(self):
-        self.publish(1, 1, 1)
-        for call in ("read", "list", "size"):
-            self.store.fail_next(call, EIO)
-            try:
-                sent = self.fill()
-            except OSError:
-                sent = self.read(self.out)
-            sent += self.fill()
-            self.store.heal()
-            self.assertEqual([each[1] for each in sent], [1, 2, 3], call)
-            self.delivery.end_connection()
+    def test_pubrels_go_in_the_order_of_the_pubrecs(self):
+        # 5.0, 4.6.
+        self.publish(2, 2, 2)
+        self.fill()
+        self.take(ack(PUBREC, 2), ack(PUBREC, 3), ack(PUBREC, 1))
+        self.delivery.save()
+        self.assertEqual([each[1] for each in self.fill()], [3, 4, 2])
+
+    def test_one_checkpoint_serves_a_whole_batch(self):
+        self.publish(2, 2, 2, 2)
+        self.fill()
+        self.take(*[ack(PUBREC, seq) for seq in (1, 2, 3, 4)])
+        before = self.store.calls.get("replace", 0)
+        self.delivery.save()
+        self.assertEqual(len(self.fill()), 4)
+        self.assertEqual(self.store.calls["replace"] - before, 1)
+
+    def test_a_puback_for_qos_2_delivers(self):
+        # RabbitMQ answers so.
+        self.publish(2)
+        self.fill()
+        self.take(ack(PUBACK, 1))
+        self.assertEqual(self.accounts(), (1, 0, 0))
+        self.assertFalse(self.delivery.must_save())
+
+    def test_a_pubcomp_that_knows_no_such_identifier_delivers(self):
+        self.publish(2)
+        self.fill()
+        self.take(ack(PUBREC, 1))
+        self.delivery.save()
+        self.fill()
+        self.take(ack(PUBCOMP, 1, 0x92))
+        self.assertEqual(self.accounts(), (1, 0, 0))
+
+    def test_what_nobody_asked_for_means_nothing(self):
+        self.publish(1, 2)
+        self.stray(ack(PUBACK, 1), ack(PUBREC, 2), ack(PUBCOMP, 2))  # not sent yet
+        self.fill()
+        self.stray(ack(PUBREC, 1), ack(PUBCOMP, 1), ack(PUBCOMP, 2), ack(PUBACK, 3), ack(PUBACK, 30000))
+        self.take(ack(PUBREC, 2))
+        self.stray(ack(PUBREC, 2), ack(PUBCOMP, 2), ack(PUBACK, 2))
+
+    def test_a_refusal_that_nobody_asked_for_means_nothing(self):
+        self.publish(1, 2, 2)
+        self.stray(ack(PUBACK, 1, 0x87), ack(PUBREC, 2, 0x87))  # not sent yet
+        self.fill()
+        self.stray(ack(PUBACK, 4, 0x87))  # not published
+        self.stray(ack(PUBACK, 30000, 0x87), ack(PUBREC, 59999, 0x87))  # nowhere near
+        self.stray(ack(PUBREC, 1, 0x87))  # no answer to QoS 1
+        self.take(ack(PUBREC, 2))
+        self.delivery.save()
+        self.stray(ack(PUBREC, 2, 0x87))  # the broker has it already
+        self.take(ack(PUBACK, 1))
+        self.stray(ack(PUBACK, 1, 0x87))
+
+    def test_a_confused_stream_is_an_error(self):
+        with self.assertRaises(ProtocolError):
+            self.take(b"\x30\x03\0\1t")
+
+    def test_the_sums_hold_across_the_wrap_of_the_identifier(self):
+        self.spool.first_seq = self.journal.end_seq = 59998
+        self.delivery.window.load(59998, bytearray(8))
+        self.delivery._next = 59998
+        self.delivery._sent_bound = 1 << 40
+        self.publish(1, 1, 1, 1)
+        self.fill()
+        self.take(*[wire.acknowledgement(PUBACK, identifier) for identifier in (1, 2, 60000, 59999)])
+        self.assertEqual(self.diary.delivered_seqs, [60000, 60001, 59999, 59998])
+
+
+class OneClassTest(DeliveryTestCase):
+    def test_a_delivery_is_one(self):
+        self.assertTrue(isinstance(self.delivery, Delivery))

@@ -9,6 +9,7 @@ from tests.support import tally
 # A failure says its seed, steps and faults; ``run(seed, steps, faults)`` replays it on either interpreter.
 ON_MICROPYTHON = sys.implementation.name == "micropython"
 PROGRAMS = 6 if ON_MICROPYTHON else 150
+FEW = 6 if ON_MICROPYTHON else 50  # of mixtures in which the others are
 STEPS = 120
 
 
@@ -27,7 +28,7 @@ class SimulationTest(unittest.TestCase):
             tally.count("simulated events", program.events)
         # Programs in which nothing happens break no law either.
         self.assertGreater(publishes, count * 20, faults)
-        self.assertGreater(pubrels, count * 10, faults)
+        self.assertGreater(pubrels, count * 3, faults)
         self.assertGreater(deliveries, count * 20, faults)
         self.assertEqual(begins > count * 10, "large" in faults)
         return starts
@@ -108,18 +109,21 @@ class SimulationTest(unittest.TestCase):
     def test_no_law_is_broken_by_bundles_in_two_lanes_with_identity(self):
         self.assertGreater(self.programs("bulk lanes identity crash disk link refuse"), 2 * PROGRAMS)
 
+    def test_no_law_is_broken_by_two_lanes_on_a_link_that_is_reset(self):
+        self.assertEqual(self.programs("lanes link", FEW), FEW)
+
     def test_no_law_is_broken_by_damage_in_a_cache_with_bounds(self):
-        self.assertGreater(self.programs("damage full lanes large", PROGRAMS // 3), PROGRAMS // 2)
-        self.assertGreater(self.programs("crash full damage disk link", PROGRAMS // 3), PROGRAMS // 2)
+        self.assertGreater(self.programs("damage full lanes large", FEW), FEW)
+        self.assertGreater(self.programs("crash full damage disk link", FEW), FEW)
 
     def test_no_law_is_broken_by_damage_where_the_broker_forgets(self):
-        self.assertGreater(self.programs("bulk broker full damage", PROGRAMS // 3), PROGRAMS // 2)
+        self.assertGreater(self.programs("bulk broker full damage", FEW), FEW)
 
     def test_power_cuts_take_only_what_waits_in_ram_with_any_broker(self):
-        self.assertGreater(self.programs("spill kinds crash bulk link", PROGRAMS // 3), PROGRAMS // 3)
+        self.assertGreater(self.programs("spill kinds crash bulk link", FEW), FEW)
 
     def test_no_law_is_broken_by_starts_without_a_descriptor_or_memory(self):
-        self.assertGreater(self.programs("starved crash large link", PROGRAMS // 3), PROGRAMS)
+        self.assertGreater(self.programs("starved crash large link", FEW), 2 * FEW)
 
     def test_no_law_is_broken_by_large_payloads(self):
         self.assertGreater(self.programs("large crash disk link broker lanes"), 2 * PROGRAMS)
