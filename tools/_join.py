@@ -75,7 +75,19 @@ def join(trees, targets):
         tree = joined.setdefault(target, ast.Module([], []))
         there = {ast.unparse(node) for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))}
         tree.body += [node for node in trees[key].body if ast.unparse(node) not in there]
+    for tree in joined.values():
+        _one_line_for_each_module(tree)
     return joined
+
+
+def _one_line_for_each_module(tree):
+    lines = {}
+    for node in [node for node in tree.body if isinstance(node, ast.ImportFrom)]:
+        first = lines.setdefault((node.module, node.level), node)
+        if first is not node:
+            there = {each.name for each in first.names}
+            first.names += [each for each in node.names if each.name not in there]
+            tree.body.remove(node)
 
 
 def _imported(node, key, trees):
