@@ -64,7 +64,6 @@ def kept(trees):
     found = set((_MICROPYTHON + _PARKED).split())
     found.update(name for each in (*_MODULES, *_TYPES, *_CLASSES) for name in dir(each) if not is_private(name))
     for key, tree in trees.items():
-        found.add(key[1])
         found.update(named_in_calls(tree))
         if key in _APPLICATION:
             found.update(name for name in _defined(tree) if not is_private(name))
@@ -85,6 +84,8 @@ def named_in_calls(tree):
 def shorten(trees, kept_names):
     """Rename, in ``trees`` themselves."""
     names = set().union(*map(_defined, trees.values())) - kept_names
+    imported = set().union(*map(_bound, trees.values()))
+    names -= imported & {module for _, module in trees}  # the name of a file
     near = {name: set() for name in names}
     for group in [*map(_bound, trees.values()), *_classes(trees)]:
         for name in group & names:

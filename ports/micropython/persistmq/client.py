@@ -163,25 +163,9 @@ class PersistClient(Outcomes):
         A message is ``(topic, payload)``, or with its own ``(topic, payload, qos, retain)``, or a dict of these names.
         They are held in memory until they are stored. Raises what ``publish`` raises.
         """
-        from .many import PublishInfos, with_defaults  # noqa: PLC0415 - only here: few boards use it
+        from .many import publish_all  # noqa: PLC0415 - only here: few boards use it
 
-        self._make_room()
-        batch = [with_defaults(message, qos, retain) for message in messages]
-        infos = PublishInfos(self, len(batch))
-        if batch:
-            expires_s = self._expires_s if expires_after is None else expiry_seconds(expires_after)
-            spool = self._spool(priority)
-            try:
-                seq = spool.stage_all(batch, self._clock.stamp_ms(), expires_s)
-            except CacheFull as full:
-                self._await_room(full)
-                seq = spool.stage_all(batch, self._clock.stamp_ms(), expires_s)
-            except IsLarge:
-                seq = self._stage_large(spool, batch, expires_s)
-            infos.first_seq = self._number(spool, seq)
-            if self._sync:
-                self._write(spool, self._take(spool))
-        return infos
+        return publish_all(self, messages, qos, retain, expires_after, priority)
 
     def step(self, wait_ms: int = 0) -> int:
         """Do what is due; returns for how many ms it need not be called, unless bytes come or something is published.

@@ -1,6 +1,9 @@
-"""What ``publish_many()`` takes and returns. Imported when it is called first: few boards do."""
+"""``publish_many()``: what it takes, does and returns. Imported when it is called first: few boards do."""
 
-from .info import PublishInfo
+from persistmq_core.errors import CacheFull
+from persistmq_core.spool import IsLarge
+
+from .info import PublishInfo, expiry_seconds
 
 
 class PublishInfos:
@@ -18,6 +21,29 @@ class PublishInfos:
         if not -self._count <= index < self._count:
             raise IndexError(index)
         return PublishInfo(self._client, self.first_seq + index % self._count)
+
+
+def publish_all(
+    client: object, messages: object, qos: int, retain: bool, expires_after: "float | None", priority: bool
+) -> PublishInfos:
+    """``PersistClient.publish_many``."""
+    client._make_room()
+    batch = [with_defaults(message, qos, retain) for message in messages]
+    infos = PublishInfos(client, len(batch))
+    if batch:
+        expires_s = client._expires_s if expires_after is None else expiry_seconds(expires_after)
+        spool = client._spool(priority)
+        try:
+            seq = spool.stage_all(batch, client._clock.stamp_ms(), expires_s)
+        except CacheFull as full:
+            client._await_room(full)
+            seq = spool.stage_all(batch, client._clock.stamp_ms(), expires_s)
+        except IsLarge:
+            seq = client._stage_large(spool, batch, expires_s)
+        infos.first_seq = client._number(spool, seq)
+        if client._sync:
+            client._write(spool, client._take(spool))
+    return infos
 
 
 def with_defaults(message: object, qos: int, retain: bool) -> "tuple[str, object, int, bool]":
