@@ -29,8 +29,9 @@ _ONLINE = const(2)
 _CLOCK_WATCH_MS = const(1000)
 _IDLE_MS = const(60000)  # the longest that step() says nothing will be due
 _BUFFER_BYTES = const(1024)  # to begin with: a board's window of eight messages of 100 bytes
+_RECEIVE_MAXIMUM_EXCEEDED = const(0x93)
 # DISCONNECT reason codes (5.0, 3.14.2.1) that speak of the connection or the server, never of a message.
-_NOT_THE_MESSAGE = (0x04, 0x87, 0x88, 0x89, 0x8B, 0x8D, 0x8E, 0x96, 0x97, 0x98, 0x9C, 0x9D, 0x9F, 0xA0)
+_NOT_THE_MESSAGE = (0x04, 0x87, 0x88, 0x89, 0x8B, 0x8D, 0x8E, 0x93, 0x96, 0x97, 0x98, 0x9C, 0x9D, 0x9F, 0xA0)
 
 
 class Engine:
@@ -303,6 +304,10 @@ class Engine:
     def _ended(self, now_ms: int) -> None:
         """The transport says that it is down."""
         transport = self._transport
+        if transport.reason_code == _RECEIVE_MAXIMUM_EXCEEDED:
+            # By the broker's count, not by ours. Said of what may be in flight it can come to no end in this session.
+            self._had_to_pause = True
+            self._wiping = self._wiping or (self._phase == _ONLINE and self._is_settling)
         if self._phase == _ONLINE and transport.dropped and transport.reason_code not in _NOT_THE_MESSAGE:
             seq = self.delivery.suspect()
             if self._poison.ended(seq):

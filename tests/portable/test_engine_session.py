@@ -241,6 +241,21 @@ class OlderSaveTest(unittest.TestCase):
         world.run(20000)
         self.assertEqual((world.account("waiting"), len(world.arrived()), world.violations()), (0, 5, []))
 
+    def test_one_that_ends_each_connection_as_too_many_are_in_flight_is_made_to_forget_and_no_message_is_to_blame(self):
+        world = World(5)
+        world.online()
+        world.publish_many(3, 2)
+        world.run(200)
+        session = world.broker.session()
+        world.publish_many(6, 2)
+        while world.broker.session() is session:
+            if world.engine.online() and world.link.on_the_way():
+                world.hang_up(0x93)
+            world.step(10)
+            self.assertLess(world.now_ms, 20000)
+        world.run(1000)
+        self.assertEqual((world.account("waiting"), world.account("refused"), world.violations()), (0, 0, []))
+
     def test_a_link_that_breaks_on_the_way_to_that_is_no_harm(self):
         for opens in (2, 3):
             world = self.world(stale=1)
