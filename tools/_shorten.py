@@ -90,8 +90,10 @@ def shorten(trees, kept_names):
     for group in [*map(_bound, trees.values()), *_classes(trees)]:
         for name in group & names:
             near[name] |= group & names
+    said = [{getattr(node, "attr", getattr(node, "id", "")) for node in ast.walk(tree)} for tree in trees.values()]
+    modules = {name: sum(name in each for each in said) for name in names}
     short = {}
-    for name in sorted(names, key=lambda name: (-len(near[name]), name)):
+    for name in sorted(names, key=lambda name: (-modules[name], -len(near[name]), name)):  # often said ones first
         taken = {short.get(other) for other in near[name]}
         short[name] = next(each for each in SHORT if each not in taken)
     for tree in trees.values():

@@ -3,7 +3,7 @@
 import gc
 import sys
 
-import persistmq.start  # noqa: F401 - with the rest, while the heap is in order; see _let_go_of_the_start
+import persistmq.start  # noqa: F401 - with the rest, while the heap is in order; see _start
 from persistmq_core.direct import Direct
 from persistmq_core.errors import CacheFull, ClientStopped, MessageDropped, StoreError
 from persistmq_core.limits import AHEAD_SEQ, STORE_RETRY_MS, const
@@ -46,11 +46,8 @@ class PersistClient(Outcomes):
 
     def __init__(self, client_id: str, *more: object, **named: object) -> None:
         """The parameters are those of ``Start``."""
-        from .start import Start  # noqa: PLC0415 - needed once, and let go of
-
         super().__init__()
-        made = Start(self, client_id, *more, **named)
-        _let_go_of_the_start()
+        made = _start(self, client_id, more, named)
         gc.collect()
         threshold = gc.threshold()
         gc.threshold(2048)
@@ -411,11 +408,25 @@ def _is_behind(ends: "list[int]", cursors: "tuple[int, ...]") -> bool:
     return not [1 for index in range(len(ends)) if cursors[index] < ends[index]]
 
 
-def _let_go_of_the_start() -> None:
-    """Free the code that only the start needs. Another client imports it again."""
+class _Plain:
+    """Has the attributes of another object, and not its class: this would keep all the code of its module."""
+
+    def __init__(self, other: object) -> None:
+        for name, value in other.__dict__.items():
+            setattr(self, name, value)
+
+
+def _start(client: PersistClient, client_id: str, more: tuple, named: dict) -> _Plain:
+    """A ``Start``, plain, and the code that only it needs is let go of. Another client imports it again."""
+    from .start import Start  # noqa: PLC0415 - not to be kept
+
+    made = _Plain(Start(client, client_id, *more, **named))
+    made.opened = _Plain(made.opened)
+    made.opened.options = _Plain(made.opened.options)
     for name in _START:
         package, _, module = name.rpartition(".")
         sys.modules.pop(name, None)
         package = sys.modules[package]
         if hasattr(package, module):
             delattr(package, module)
+    return made
