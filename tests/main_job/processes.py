@@ -8,9 +8,11 @@ from pathlib import Path
 _ROOT = Path(__file__).resolve().parents[2]
 
 
-def start(*arguments: str, **options: object) -> "subprocess.Popen[str]":
+def start(*arguments: str, temporary: "str | None" = None, **options: object) -> "subprocess.Popen[str]":
     """This Python with ``arguments``, with its standard streams as pipes, and what can be imported here."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(_ROOT), *filter(None, sys.path)])}
+    if temporary is not None:
+        environment["TMPDIR"] = temporary
     settings = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen([sys.executable, *arguments], env=environment, **(settings | options))  # type: ignore[call-overload, no-any-return]
 

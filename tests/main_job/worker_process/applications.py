@@ -1,5 +1,6 @@
 """Applications whose worker is a process, to be ordered about and killed."""
 
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,7 +35,11 @@ class Application:
 
     def __init__(self, port: int, cache: Path, method: str = "spawn", drain: bool = False) -> None:
         arguments = (str(port), str(cache), method, *(["drain"] if drain else []))
-        self.process = processes.start("-m", "tests.main_job.worker_application", *arguments, stderr=None)
+        # What multiprocessing keeps there one that is killed leaves behind. Not tmp_path: sockets have short names.
+        self.scratch = tempfile.TemporaryDirectory(prefix="worker-")
+        self.process = processes.start(
+            "-m", "tests.main_job.worker_application", *arguments, stderr=None, temporary=self.scratch.name
+        )
         self._read("ready")
 
     def order(self, *words: object) -> str:
@@ -51,6 +56,7 @@ class Application:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
+        self.scratch.cleanup()
 
 
 @contextmanager
