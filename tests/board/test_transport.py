@@ -212,7 +212,7 @@ def test_a_link_that_freezes_is_noticed_by_keep_alive_while_nothing_is_published
 def test_the_hook_is_asked_before_each_attempt(board: Board, broker: Mosquitto, receiver: Receiver) -> None:
     output = board.run("hook_job", port=broker.port)
     assert output.splitlines()[-1] == "all good"
-    assert receiver.wait(1) == ["after the hook"]
+    assert receiver.wait(3) == ["after the hook", "calls back", "from a callback"]
 
 
 def test_a_newer_umqtt(board: Board, broker: Mosquitto, receiver: Receiver) -> None:

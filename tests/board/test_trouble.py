@@ -88,7 +88,7 @@ def test_a_full_flash_refuses_and_drains_without_a_restart(
     assert len(receiver.wait(found["stored"] + 50)) == found["stored"] + 50
 
 
-@pytest.mark.parametrize("free_bytes_max", [3000, 5000])
+@pytest.mark.parametrize("free_bytes_max", [600, 1500])
 def test_a_heap_so_small_that_memory_errors_come(
     board: Board, broker: Mosquitto, receiver: Receiver, free_bytes_max: int
 ) -> None:

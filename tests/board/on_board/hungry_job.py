@@ -35,7 +35,7 @@ for number in range(board.options["count"]):
     text = "h-%d" % number
     payload = text + " " * random.randrange(200)
     # To open the first file takes some hundred bytes in one piece, which so small a heap may never have.
-    eat(500 + random.randrange(board.options["free_bytes_max"]) if number else 20000)
+    eat(random.randrange(board.options["free_bytes_max"]) if number else 20000)
     accepted = False
     error = ""
     try:
