@@ -129,10 +129,13 @@ class Engine:
             more = self._send(now_ms)
             self._watch(now_ms)
         if self._is_settling and self._phase == _ONLINE and self._has_settled():
-            self._wipe(now_ms)
-            if self._wiping:
-                self._again(now_ms)
-                more = True
+            if self._had_to_pause or self._has_released():
+                self._wipe(now_ms)
+                if self._wiping:
+                    self._again(now_ms)
+            else:
+                self._settle(False)  # after a start: now it is known that there was nothing of QoS 2
+            more = more or not self._is_settling or self._wiping
         self._save_if_due(now_ms)
         if self.spill is not None:
             more = self._spill_if_due(self.spill, now_ms) or more
@@ -284,6 +287,9 @@ class Engine:
     def _has_resent(self) -> bool:
         return all(lane.delivery.has_resent() for lane in self.lanes)
 
+    def _has_released(self) -> bool:
+        return any(lane.delivery.has_released for lane in self.lanes)
+
     def _has_settled(self) -> bool:
         """Nothing of ours is in the broker's session any more."""
         has_walked = all(lane.delivery.has_walked() for lane in self.lanes)
@@ -322,7 +328,7 @@ class Engine:
         self._end_delivery()
         if was_online:
             self._backoff.lasted(now_ms - self._opened_at)
-            if self._is_settling or any(lane.delivery.has_released for lane in self.lanes):
+            if self._is_settling or self._has_released():
                 self._distrusts = True
         delay_ms = self._backoff.longest_ms() if longest else self._backoff.next_ms()
         self._retry_at = now_ms + delay_ms

@@ -6,7 +6,7 @@ from .journal import MESSAGE, Journal, JournalReader
 from .limits import AHEAD_WINDOWS, PACKET_ID_SPAN, SEND_BYTES
 from .record import Record
 from .segment import PAYLOADS
-from .window import NO_CHANGE, ORPHAN, REFUSE, SETTLE, STORED, Window
+from .window import NO_CHANGE, ORPHAN, REFUSE, RELEASED, SETTLE, STORED, Window
 
 TYPE_CHECKING = False  # no module "typing" on a board
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Settling:
         self.backlog_end = 0  # numbers before it were there when the connection began
         self.makes_bundles = False  # asks _bundle() at each message
         self.only_resends = False  # begins nothing that cannot have been in flight when the connection began
-        self.has_released = False  # handshakes of QoS 2 went on in this session
+        self.has_released = self.window.count(RELEASED) > 0  # handshakes of QoS 2 went on in this session
         self._connected = False
         self._store = store
         self._journal = journal

@@ -211,6 +211,14 @@ class OlderSaveTest(unittest.TestCase):
         world.broker.restart(True)
         world.run(1000)
         self.assertEqual((world.link.opens, world.diary.connections), (2, [False, True]))
+        world.publish_many(5, 1)
+        world.step()
+        world.restart()  # with messages in flight, of which nobody knows the QoS until they are read
+        world.link.session_is_ours = True
+        world.publish_many(5, 1)
+        world.run(1000)
+        self.assertEqual((world.link.opens, world.diary.connections), (1, [True]))
+        self.assertEqual(world.account("waiting"), 0)
 
     def test_a_broker_of_5_that_takes_nothing_any_more_is_made_to_forget(self):
         world = World(5)
