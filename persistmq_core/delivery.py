@@ -170,7 +170,9 @@ class Delivery(Walk):
                     before = window.state(seq)
                     if reason in _LATER:
                         # With only_resends it is known now that the broker does not hold it, and it goes as new later.
-                        if not self.only_resends or window.move(seq, LOSE) == NO_CHANGE:
+                        if self.only_resends and window.move(seq, LOSE) != NO_CHANGE:
+                            self.has_released = True  # there is something in its place
+                        else:
                             later = reason
                     elif before == SENT_2 or (before == SENT_1 and kind == packets.PUBACK):
                         self.refuse(seq, reason)
