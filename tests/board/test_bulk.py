@@ -107,7 +107,7 @@ def test_each_message_comes_once_over_kills_of_the_board_at_any_moment_and_resta
             with board.start("main_job", port=broker.port, client=client, **job) as process:
                 assert process.stdout is not None
                 first_line = process.stdout.readline()  # it has begun
-                time.sleep(choose.random() * 0.4)
+                time.sleep(choose.random() * 0.6)
                 if boot % 4 == 2:
                     broker.stop()
                     broker.start()
