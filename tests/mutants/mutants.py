@@ -219,6 +219,10 @@ MUTANTS = (
            "With both checkpoints lost, bundles go under identifiers that the broker may hold."),
     Mutant("doubt-unsaved", 9, "slots.py", "    state.in_doubt = flags & IN_DOUBT != 0\n", "",
            "bulk damage kinds", "That both checkpoints were lost is forgotten with the next restart."),
+    Mutant("forgets-unsaved", 9, "engine.py", "(not self.delivery.unsaved or self._save(now_ms))", "True",
+           "crash link", "The broker is made to forget before it is on storage what has ended."),
+    Mutant("forgets-early", 9, "engine.py", "            if self._distrusts and self._has_resent():",
+           "            if self._distrusts:", "crash link", "The broker is made to forget what is in flight."),
     # Large payloads.
     Mutant("payload-unsynced", 1, "payloads.py", "                    self._store.sync(self._name)\n",
            "                    pass\n", "large crash",
