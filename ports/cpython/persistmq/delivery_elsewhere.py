@@ -86,6 +86,7 @@ class DeliveryElsewhere:
         self._settled = {seq for seq in range(window.cursor, window.end) if window.state(seq) == DONE}
         self._progress = 0
         self._connections = 0
+        self._is_up = False  # as was told; while a session is renewed the status says otherwise for a moment
         self._reclaimed_bytes_before = 0  # when this worker began
         self._status: dict[str, Any] = {
             "connected": False,
@@ -247,13 +248,14 @@ class DeliveryElsewhere:
             self._next_delay_ms = _NEXT_DELAY_MS_MIN
         self._begin_at_ms = now_ms + self._next_delay_ms
         reason = "the worker process ended" + how
-        was_connected, self._status["connected"] = self._status["connected"], False
+        self._status["connected"] = False
         self._status["in_flight"] = 0
         if self._stop_told:
             return
         self._status["down_reason"] = reason
         logger.error("%s; another one begins in %d ms", reason, self._next_delay_ms)
-        if was_connected:
+        if self._is_up:
+            self._is_up = False
             self._outcomes.disconnected(reason)
 
     def _reap(self) -> str:
@@ -347,9 +349,10 @@ class DeliveryElsewhere:
                     self._outcomes.dropped(*rest)
             elif what == "connected":
                 self._connections += 1
-                self._status["connected"] = True
+                self._is_up = self._status["connected"] = True
                 self._outcomes.connected(rest[0])
             elif what == "disconnected":
+                self._is_up = False
                 self._outcomes.disconnected(rest[0])
             elif what == "log":
                 name, level, text = rest
