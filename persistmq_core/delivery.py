@@ -157,12 +157,12 @@ class Delivery(Walk):
             while at < size:
                 # Nearly always it is the common form of both versions: four bytes, for which no tuple is made.
                 kind = came[at]
-                end = at + 4
-                identifier = came[at + 2] << 8 | came[at + 3] if end <= size and came[at + 1] == 2 else 0
                 reason = 0
-                if not identifier or kind not in kinds:
-                    kind, identifier, reason, end = packets.acknowledgement(came, at)
-                at = end
+                if at + 4 <= size and came[at + 1] == 2 and kind in kinds:
+                    identifier = came[at + 2] << 8 | came[at + 3]
+                    at += 4
+                else:
+                    kind, identifier, reason, at = packets.acknowledgement(came, at)
                 if not 0 <= identifier - id_first < id_span:
                     continue  # another lane's, or nobody's: it must not pass for the one that is id_span below
                 seq = cursor + (identifier - id_first - cursor) % id_span
@@ -184,15 +184,14 @@ class Delivery(Walk):
                     new = window.move(seq, GOT_PUBREC)
                     if new != RECEIVED:
                         self._received.pop()
-                elif kind == packets.PUBACK:
-                    new = window.move(seq, GOT_PUBACK)
-                    if new == DONE:
-                        self._delivered(seq)
                 else:
-                    # PUBCOMP with 0x92, packet identifier not found: the broker is done with it (5.0, 3.7.2.1).
-                    known = window.state(seq) != ORPHAN_RELEASING
-                    new = window.move(seq, GOT_PUBCOMP)
-                    if new == DONE and known:
+                    counts = True
+                    event = GOT_PUBACK
+                    if kind == packets.PUBCOMP:  # with 0x92, packet identifier not found, too (5.0, 3.7.2.1)
+                        counts = window.state(seq) != ORPHAN_RELEASING
+                        event = GOT_PUBCOMP
+                    new = window.move(seq, event)
+                    if new == DONE and counts:
                         self._delivered(seq)
                 if new == NO_CHANGE:
                     self.strays += 1

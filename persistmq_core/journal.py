@@ -151,6 +151,7 @@ class JournalReader:
     """The reading side: records in order, gaps named, damage kept for quarantine, finished segments reclaimed."""
 
     def __init__(self, store: Store, cache_id: int, read_bytes: int = READ_BYTES) -> None:
+        self.record = Record()  # after MESSAGE: it
         self.gap_end = 0  # after GAP: the next number that can be read
         self.gap_skipped = 0  # skipped numbers below gap_end, as the journal counts them
         self.damaged_bytes = 0  # found since the start
@@ -164,15 +165,10 @@ class JournalReader:
         self._index = 0  # of the segment being read
         self._limit = 0  # numbers from here on do not count in it; 0 while it grows
         self._noted: dict[int, int] = {}  # first number of a segment -> of its damage, already in damaged_bytes
-        self._failed_seq = 0  # what the last peek() looked for that failed
-        self._failures = 0  # how often in a row it failed for this number
+        self._failed_seq = 0  # that one
+        self.failures = 0  # how often in a row peek() failed for one number
         self._giving_up = False
         self._unreadable: list[int] = []  # first numbers of segments that hold bytes given up as unreadable
-
-    @property
-    def record(self) -> "Record | None":
-        """The record that peek() found."""
-        return self._reader.record if self._reader else None
 
     def found_bytes(self) -> int:
         """Of segments whose sizes were not looked at when the cache was opened."""
@@ -184,7 +180,7 @@ class JournalReader:
 
     def gives_up(self, seq: int) -> bool:
         """The next peek() for ``seq`` takes bytes that do not read for damaged ones: reading them failed too often."""
-        return seq == self._failed_seq and self._failures >= READS_BEFORE_DAMAGED
+        return seq == self._failed_seq and self.failures >= READS_BEFORE_DAMAGED
 
     def peek(self, seq: int, end_seq: int, active_seq: int, skipped: int) -> int:
         """Look for the record ``seq``: MESSAGE (see ``record``), GAP (it is not there; see ``gap_end``) or NOTHING yet.
@@ -208,11 +204,11 @@ class JournalReader:
         except OSError as failure:
             self._look_again()
             if is_unreadable(failure):
-                self._failures = self._failures + 1 if seq == self._failed_seq else 1
+                self.failures = self.failures + 1 if seq == self._failed_seq else 1
                 self._failed_seq = seq
             raise
         if seq == self._failed_seq:
-            self._failures = 0
+            self.failures = 0
         return found
 
     def _look_again(self) -> None:
@@ -388,7 +384,8 @@ class JournalReader:
         while index + 1 < len(self._segments) and self._segments[index + 1][0] <= seq:
             index += 1
         first_seq, name = self._segments[index]
-        reader = SegmentReader(self._store, name, first_seq, self._cache_id, self._read_bytes, self._buffer)
+        cache_id, read_bytes = self._cache_id, self._read_bytes
+        reader = SegmentReader(self._store, name, first_seq, cache_id, read_bytes, self._buffer, self.record)
         self._buffer = reader.buffer
         self._reader = reader
         self._index = index

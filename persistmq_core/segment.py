@@ -87,8 +87,9 @@ class SegmentReader:
         cache_id: int,
         read_bytes: int = READ_BYTES,
         buffer: "memoryview | None" = None,
+        record: "Record | None" = None,
     ) -> None:
-        """``buffer``: of ``read_bytes``, from a reader that is not used any more."""
+        """``buffer``: of ``read_bytes``, and ``record``: from a reader that is not used any more."""
         self.name = name
         self.first_seq = first_seq
         self.record: "Record | None" = None  # what next() found
@@ -102,7 +103,7 @@ class SegmentReader:
         self._cache_id = cache_id
         self.buffer = buffer or memoryview(bytearray(read_bytes))
         self._buffer = self.buffer  # or one of its own for a frame that is larger
-        self._measured = Record()
+        self._measured = record or Record()
         self._start = 0  # file offset of the buffer's first byte
         self._filled = 0
 
@@ -126,14 +127,13 @@ class SegmentReader:
     def next_in_buffer(self) -> bool:
         """What ``next`` does nearly always: True if the next number's frame lies whole in the buffer."""
         at = self.end_offset - self._start
-        have = self._filled - at
-        record = self._measured
-        self.record = None  # it is the one that is measured now
-        frame_bytes = record.measure(self._buffer, at, have) if at >= 0 and have >= FRAME_BYTES_MIN else NO_FRAME
-        seq = self.end_seq
-        if not 0 < frame_bytes <= have or record.seq != seq & 0xFFFFFFFF or not record.is_whole(self._cache_id):
+        if at < 0:
             return False
-        record.seq = seq
+        record = self._measured
+        seq = self.end_seq
+        frame_bytes = record.follow(self._buffer, at, self._filled - at, seq, self._cache_id)
+        if not frame_bytes:
+            return False
         self.record = record
         self.end_seq = seq + 1
         self.end_offset += frame_bytes

@@ -78,9 +78,14 @@ def check_message(topic: str, payload: "object", qos: int) -> "tuple[bytes, byte
 
     Raises IsLarge for a file; the length of the payload is the caller's to check.
     """
+    check_qos(qos)
+    return check_topic(topic), check_payload(payload)
+
+
+def check_qos(qos: int) -> None:
+    """Raises ValueError."""
     if (type(qos) is not int and (not isinstance(qos, int) or isinstance(qos, bool))) or not 0 <= qos <= 2:
         raise ValueError("qos must be 0, 1 or 2, not %r" % (qos,))
-    return check_topic(topic), check_payload(payload)
 
 
 def not_stored(journal: Journal, failure: "OSError | MemoryError") -> StoreError:
@@ -194,8 +199,17 @@ class Spool:
         seq = first_seq = self.next_seq
         frames = []
         staged_bytes = 0
+        last_topic: object = self  # which none is
+        last_qos: object = self
+        topic_bytes = b""
         for topic, payload, qos, retain in messages:
-            topic_bytes, payload_bytes = check_message(topic, payload, qos)
+            if qos is not last_qos:
+                check_qos(qos)
+                last_qos = qos
+            if topic is not last_topic:  # most are of one topic, or of few
+                topic_bytes = check_topic(topic)
+                last_topic = topic
+            payload_bytes = payload if type(payload) is bytes else check_payload(payload)
             if len(payload_bytes) > self.inline_bytes_max:
                 raise IsLarge
             frame = encode(seq, topic_bytes, payload_bytes, qos, bool(retain), accepted_ms, self.cache_id, expires_s)

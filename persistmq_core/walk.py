@@ -6,7 +6,7 @@ Each place of the window is looked at once in a connection: sent, released, or s
 from . import packets
 from .contracts import Clock, Transport
 from .journal import GAP, MESSAGE
-from .limits import PUBLISH_OVERHEAD_BYTES, const
+from .limits import const
 from .record import Record
 from .settling import Settling
 from .window import (
@@ -22,10 +22,7 @@ from .window import (
 )
 
 _EXPIRED_MAX = const(1000)  # at once: then something else may have its turn
-_EXPIRY_BYTES = const(5)
 _PROPERTIES_LENGTH_BYTES = const(3)  # in four bytes instead of one
-# Beside topic, payload and expiry; the fixed header has at most five bytes.
-_PUBLISH_BYTES_MAX = PUBLISH_OVERHEAD_BYTES - _EXPIRY_BYTES + 5
 _PUBREL_IS_DUE = (RELEASED, ORPHAN)
 # What _bundle() did.
 SINGLY = const(0)  # nothing: the message goes as it is
@@ -66,10 +63,19 @@ class Walk(Settling):
                 packets.pubrel(out, id_first + seq % id_span)
             self._release.clear()
         journal = self._journal
+        end_seq = journal.end_seq  # before the others, which may be newer
+        active_seq = journal.active_seq
+        skipped = journal.skipped
+        reader = self.reader
+        record = reader.record
         spill = self.spill_store
         mqtt5 = transport.protocol == 5
         qos_max = transport.qos_max
-        body_bytes_max = transport.packet_bytes_max - _PUBLISH_BYTES_MAX
+        packet_bytes_max = transport.packet_bytes_max
+        send_bytes = self._send_bytes
+        dup_end = self._dup_end
+        evicted_end = self.checkpoint.evicted_end
+        identity = self.identity
         in_flight = window.in_flight()
         unreleased = window.unreleased()
         unreleased_max = min(self.limit_qos2, in_flight_max)
@@ -77,25 +83,25 @@ class Walk(Settling):
         pace = self.pace
         if pace is not None:
             pace.holds = False
-        while len(out) < self._send_bytes and len(self._expired) < _EXPIRED_MAX:
+        while len(out) < send_bytes:
             seq = self._next
             if seq >= window.cursor + window.span:
                 break
             state = WAITING
             if seq < window.end:
                 state = window.state(seq)
-            elif seq >= journal.end_seq:
+            elif seq >= end_seq:
                 break
             if state == WAITING:
                 if not publish or in_flight >= in_flight_max or (spill is not None and spill.keeps_back(seq)):
                     break
-                if only_resends and seq >= self._dup_end:
+                if only_resends and seq >= dup_end:
                     break
                 if pace is not None and seq < self.backlog_end and pace.due_ms(now_ms):
                     break
-                if seq < self.checkpoint.evicted_end and self._eviction().covers(seq):
+                if seq < evicted_end and self._eviction().covers(seq):
                     self._next = self._eviction().passes(seq)
-                    self._never(seq, min(self._next, self.checkpoint.evicted_end))
+                    self._never(seq, min(self._next, evicted_end))
                     self.unsaved = True
                     continue
                 if makes_bundles:
@@ -106,15 +112,13 @@ class Walk(Settling):
                         in_flight = window.in_flight()
                         unreleased = window.unreleased()
                         continue
-                reader = self.reader
-                if reader.gives_up(seq):
+                if reader.failures and reader.gives_up(seq):
                     self.save()  # on a device that is gone altogether this raises, and nothing is given up
-                found = reader.peek(seq, journal.end_seq, journal.active_seq, journal.skipped)
+                found = reader.peek(seq, end_seq, active_seq, skipped)
                 if found == GAP:
                     self._settle_gap(seq)
                     continue
-                record = reader.record
-                if found != MESSAGE or record is None:
+                if found != MESSAGE:
                     break
                 expires_s = apart_bytes = reason = 0
                 if record.extra_bytes:
@@ -123,8 +127,10 @@ class Walk(Settling):
                         apart_bytes = record.apart_bytes
                     if record.expires_s:
                         expires_s = self._left_s(record, now_ms, clock)
-                        if expires_s <= 0 and seq >= self._dup_end:  # what may be in flight is brought to its end
+                        if expires_s <= 0 and seq >= dup_end:  # what may be in flight is brought to its end
                             self._expire(seq)
+                            if len(self._expired) >= _EXPIRED_MAX:
+                                break
                             continue
                         expires_s = max(1, expires_s)
                 if seq >= self._sent_bound:
@@ -137,17 +143,15 @@ class Walk(Settling):
                 # 3.1.1 looks like any PUBACK, and throws it away.
                 if qos and unreleased >= unreleased_max:
                     break
-                topic = record.topic
-                payload = record.payload
                 retain = record.retain
-                body_bytes = len(topic) + len(payload) + apart_bytes + (_EXPIRY_BYTES if expires_s else 0)
-                if self.identity is not None:
+                bytes_max = record.frame_bytes + apart_bytes  # a frame has more of them beside topic and payload
+                if identity is not None:
                     if mqtt5:
-                        properties = self.identity.properties(seq, qos > 0 and seq >= self._dup_end)
-                        body_bytes += len(properties) + _PROPERTIES_LENGTH_BYTES
+                        properties = identity.properties(seq, qos > 0 and seq >= dup_end)
+                        bytes_max += len(properties) + _PROPERTIES_LENGTH_BYTES
                     else:
                         self._never(seq, seq + 1)  # under its number: it cannot say which it is
-                if qos > qos_max or body_bytes > body_bytes_max or (retain and not transport.retain_available):
+                if qos > qos_max or bytes_max > packet_bytes_max or (retain and not transport.retain_available):
                     from .unsendable import why  # noqa: PLC0415 - only here: most messages are far from such limits
 
                     reason = why(record, transport, expires_s, properties)
@@ -165,9 +169,11 @@ class Walk(Settling):
                         in_flight += 1
                         if qos == 2:
                             unreleased += 1
-                    dup = qos > 0 and seq < self._dup_end
+                    topic = record.topic
+                    payload = record.payload
                     if pace is not None and seq < self.backlog_end:
-                        pace.spend(now_ms, body_bytes)
+                        pace.spend(now_ms, len(topic) + len(payload) + apart_bytes)
+                    dup = qos > 0 and seq < dup_end
                     identifier = id_first + seq % id_span
                     packets.publish(
                         out, topic, payload, qos, retain, dup, identifier, mqtt5, expires_s, properties, apart_bytes

@@ -6,6 +6,7 @@ and ``persistmq.transport``. What else is imported inside a function, and what o
 """
 
 import ast
+import builtins
 
 _ENTRY = ("persistmq", "client")
 _START = ("persistmq", "start")
@@ -77,6 +78,8 @@ def join(trees, targets):
         tree.body += [node for node in trees[key].body if ast.unparse(node) not in there]
     for tree in joined.values():
         _one_line_for_each_module(tree)
+    for key in set(targets.values()) - set(_FOR_THE_START.values()):
+        _define_builtins(joined[key])
     return joined
 
 
@@ -88,6 +91,22 @@ def _one_line_for_each_module(tree):
             there = {each.name for each in first.names}
             first.names += [each for each in node.names if each.name not in there]
             tree.body.remove(node)
+
+
+def _define_builtins(tree):
+    """``len = len`` and so on: else each use looks through all names of a large module first, a fifth of the time."""
+    said = {
+        node.id for function in ast.walk(tree) if isinstance(function, ast.FunctionDef)
+        for node in ast.walk(function) if isinstance(node, ast.Name)
+    }
+    known = {name for name in said if hasattr(builtins, name) and name not in _defined(tree)}
+    for name in sorted(known):
+        if name != "super" and not _is_exception(getattr(builtins, name)):
+            tree.body.insert(0, ast.parse(f"{name} = {name}").body[0])
+
+
+def _is_exception(kind):
+    return isinstance(kind, type) and issubclass(kind, BaseException)
 
 
 def _imported(node, key, trees):

@@ -27,10 +27,10 @@ def test_faster_than_umqtt_that_stores_nothing(board: Board, broker: Mosquitto) 
     """Every message on littlefs, one sync for a hundred; prints how many times as fast (-s shows it)."""
     board.heap = "1536k"  # with the flash in it
     client = {"durability": "async", "window": 144, "segment_bytes_max": 65536, "send_bytes": 16384}
-    client["staged_bytes_max"] = 16384
+    client |= {"staged_bytes_max": 16384, "read_bytes": 4096}
     jobs = {
-        "persistmq": {"count": 20000, "batch": 100, "client": client},
-        "umqtt": {"count": 20000, "umqtt": True, "nodelay": True},
+        "persistmq": {"count": 40000, "batch": 100, "client": client},
+        "umqtt": {"count": 40000, "umqtt": True, "nodelay": True},
         "umqtt as it is": {"count": 20, "umqtt": True},
     }
     per_s = {name: figures(board.run("throughput_job", port=broker.port, **job))["per_s"] for name, job in jobs.items()}

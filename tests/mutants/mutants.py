@@ -174,7 +174,7 @@ MUTANTS = (
     Mutant("walk-goes-on", 9, "delivery.py",
            "        self.window.move_all(LOSE)\n        self._next = self.window.cursor\n",
            "        self.window.move_all(LOSE)\n", "link", "After a reconnect the walk goes on where it was."),
-    Mutant("no-dup", 9, "walk.py", "qos > 0 and seq < self._dup_end", "False", "link",
+    Mutant("no-dup", 9, "walk.py", "qos > 0 and seq < dup_end", "False", "link",
            "A message is sent again without DUP."),
     Mutant("pubrel-reversed", 9, "walk.py", "            for seq in self._release:\n",
            "            for seq in reversed(self._release):\n", "", "PUBRELs go out in the wrong order."),

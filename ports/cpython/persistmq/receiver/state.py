@@ -97,7 +97,7 @@ class LedgerJournal:
                     raise
                 continue  # the reader counts, and takes it for damage at last
             record = self._reader.record
-            if what == MESSAGE and record is not None:
+            if what == MESSAGE:
                 if not self._restore(bytes(record.payload)):
                     self.damaged += 1
                 seq += 1
