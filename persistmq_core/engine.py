@@ -11,6 +11,7 @@ from .dead_letters import CONNECTION_DROPPED
 from .errors import ProtocolError
 from .limits import STORE_RETRY_MS, const
 from .poison import Poison
+from .session import Session
 from .window import SENT_2
 
 TYPE_CHECKING = False  # no module "typing" on a board
@@ -29,7 +30,6 @@ _ONLINE = const(2)
 _CLOCK_WATCH_MS = const(1000)
 _IDLE_MS = const(60000)  # the longest that step() says nothing will be due
 _BUFFER_BYTES = const(1024)  # to begin with: a board's window of eight messages of 100 bytes
-_RECEIVE_MAXIMUM_EXCEEDED = const(0x93)
 # DISCONNECT reason codes (5.0, 3.14.2.1) that speak of the connection or the server, never of a message.
 _NOT_THE_MESSAGE = (0x04, 0x87, 0x88, 0x89, 0x8B, 0x8D, 0x8E, 0x93, 0x96, 0x97, 0x98, 0x9C, 0x9D, 0x9F, 0xA0)
 
@@ -49,7 +49,6 @@ class Engine:
         self._session_marker = options.session_marker
         self._gather_ms = options.gather_ms
         self._gather_by = -1  # when a checkpoint that waits for more PUBRECs is to be written; -1: none waits
-        self._trust = options.trust_lost_session
         self._lanes = options.lanes
         self.lanes = opened.lanes
         self.spill = opened.spill
@@ -65,16 +64,7 @@ class Engine:
         self._phase = _APART
         self._retry_at = 0
         self._opened_at = 0  # when the attempt began, or the connection came up
-        # This connection is only there to make the broker forget an old session.
-        self._wiping = lane.delivery.checkpoint.in_doubt or self.lanes[-1].delivery.checkpoint.in_doubt
-        self._wiping = self._wiping and not self.delivery.session_known()
-        self._wiped = False
-        # The broker may hold handshakes that ended long ago, if it came back from an older save of its own. Mosquitto
-        # counts them against its bound: it loses as many messages (3.1.1), or takes none any more (5.0). So it is to
-        # forget the session once, when nothing is under way.
-        self._distrusts = not self._has_resent()
-        self._is_settling = False  # in this connection it comes to that: nothing is begun before
-        self._had_to_pause = False  # the broker said so, and has taken nothing since
+        self._session = Session(transport, self.delivery, self.lanes, options.trust_lost_session)
         self._is_told = False  # the listener knows of a connection
         # Filled again and again: it keeps its room. On a board there may be none in one piece later.
         send_bytes = options.send_bytes
@@ -121,21 +111,19 @@ class Engine:
         if self._phase == _APART and not self.draining and now_ms >= self._retry_at:
             self._phase = _OPENING
             self._opened_at = now_ms
-            if self._distrusts and self._has_resent():
-                self._wipe(now_ms)
-            self._transport.open(self._wiping)
+            if self._session.is_due():
+                self._renew_session(now_ms)
+            self._transport.open(self._session.is_renewing)
         more = False
         if self._phase == _ONLINE:
             more = self._send(now_ms)
             self._watch(now_ms)
-        if self._is_settling and self._phase == _ONLINE and self._has_settled():
-            if self._had_to_pause or self._has_released():
-                self._wipe(now_ms)
-                if self._wiping:
+        if self._phase == _ONLINE and self._session.has_settled() and self._is_idle():
+            if self._session.settled():
+                self._renew_session(now_ms)
+                if self._session.is_renewing:
                     self._again(now_ms)
-            else:
-                self._settle(False)  # after a start: now it is known that there was nothing of QoS 2
-            more = more or not self._is_settling or self._wiping
+            more = more or not self._session.is_settling or self._session.is_renewing
         self._save_if_due(now_ms)
         if self.spill is not None:
             more = self._spill_if_due(self.spill, now_ms) or more
@@ -151,6 +139,10 @@ class Engine:
     def online(self) -> bool:
         """The broker can be talked to."""
         return self._phase == _ONLINE
+
+    def is_connected(self) -> bool:
+        """What the listener was told: also while a connection is there to renew the broker's session."""
+        return self._is_told
 
     def goes_ahead(self) -> bool:
         """Whether what is published now belongs into the second lane, also without priority. For any thread."""
@@ -230,24 +222,9 @@ class Engine:
         transport = self._transport
         delivery = self.delivery
         known = delivery.session_known()
-        if self._wiping:
-            self._wiping = False
-            self._wiped = True
-            if transport.protocol == 4:  # which cannot drop an old session and keep the new one in one CONNECT
-                self._again(now_ms)
-                return
-        if not known and transport.session_present and not self._wiped:
-            # The broker holds identifiers of which nothing is known here; a new message under one of them would be
-            # taken for a repeat and dropped. (5.0, 3.2.2.1.1: the client must not go on with such a session.)
-            self._wiping = True
+        if not self._session.begins():
             self._again(now_ms)
             return
-        if known and transport.session_present:
-            delivery.resume()
-            self._settle(self._distrusts and self._may_wipe())
-        else:
-            delivery.forget(self._trust)
-            self._settle(False)
         if not known or not transport.session_present or delivery.must_save():
             # On storage before the first byte: which session the numbers belong to, and what is sent as new.
             marker = delivery.know_session(True, self._session_marker)
@@ -257,7 +234,7 @@ class Engine:
                 delivery.know_session(known and transport.session_present, marker)
                 self._end(now_ms, "the cache cannot be written: %s" % self.store_error)
                 return
-        self._wiped = False
+        self._session.goes_on()
         self._phase = _ONLINE
         self._opened_at = now_ms
         self._poison.began()
@@ -268,32 +245,10 @@ class Engine:
             self.connections += 1
             self._listener.connected(transport.session_present)
 
-    def _may_wipe(self) -> bool:
-        return self._had_to_pause or self._transport.session_is_ours
-
-    def _wipe(self, now_ms: int) -> None:
-        """The next connection begins a new session, if that can be. What ended in the old one is on storage first."""
-        if self._may_wipe() and (not self.delivery.unsaved or self._save(now_ms)):
-            self._wiping = True
-            self._distrusts = False
-
-    def _settle(self, is_settling: bool) -> None:
-        """Whether this connection only ends what may be in flight."""
-        self._is_settling = is_settling
-        self._distrusts = False
-        for lane in self.lanes:
-            lane.delivery.only_resends = is_settling
-
-    def _has_resent(self) -> bool:
-        return all(lane.delivery.has_resent() for lane in self.lanes)
-
-    def _has_released(self) -> bool:
-        return any(lane.delivery.has_released for lane in self.lanes)
-
-    def _has_settled(self) -> bool:
-        """Nothing of ours is in the broker's session any more."""
-        has_walked = all(lane.delivery.has_walked() for lane in self.lanes)
-        return has_walked and self._is_idle() and self.delivery.stream is None
+    def _renew_session(self, now_ms: int) -> None:
+        """With the next connection, if that can be. What ended in the old one is on storage first."""
+        if self._session.may_renew() and (not self.delivery.unsaved or self._save(now_ms)):
+            self._session.renew()
 
     def _again(self, now_ms: int) -> None:
         if self._phase == _ONLINE:
@@ -310,10 +265,7 @@ class Engine:
     def _ended(self, now_ms: int) -> None:
         """The transport says that it is down."""
         transport = self._transport
-        if transport.reason_code == _RECEIVE_MAXIMUM_EXCEEDED:
-            # By the broker's count, not by ours. Said of what may be in flight it can come to no end in this session.
-            self._had_to_pause = True
-            self._wiping = self._wiping or (self._phase == _ONLINE and self._is_settling)
+        self._session.is_ending(self._phase == _ONLINE)
         if self._phase == _ONLINE and transport.dropped and transport.reason_code not in _NOT_THE_MESSAGE:
             seq = self.delivery.suspect()
             if self._poison.ended(seq):
@@ -328,8 +280,7 @@ class Engine:
         self._end_delivery()
         if was_online:
             self._backoff.lasted(now_ms - self._opened_at)
-            if self._is_settling or self._has_released():
-                self._distrusts = True
+            self._session.ended()
         delay_ms = self._backoff.longest_ms() if longest else self._backoff.next_ms()
         self._retry_at = now_ms + delay_ms
         self.down_reason = reason
@@ -359,13 +310,10 @@ class Engine:
         self._poison.answered()
         self._backoff.reset()
         if later:
-            # The first time it may be that it counts what is over: see _distrusts.
-            has_paused = self._had_to_pause
-            self._had_to_pause = True
-            self._end(now_ms, "the broker asks for a pause (reason code 0x%02x)" % later, has_paused)
-            self._distrusts = True
-        elif not self._is_settling:
-            self._had_to_pause = False
+            had_paused = self._session.paused()
+            self._end(now_ms, "the broker asks for a pause (reason code 0x%02x)" % later, had_paused)
+        else:
+            self._session.answered()
 
     def _send(self, now_ms: int) -> bool:
         """True if there may be more to send at once."""

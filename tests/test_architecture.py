@@ -54,6 +54,7 @@ RANKS = {
     "clock_jumps": 1,
     "pace": 1,
     "poison": 1,
+    "session": 1,
     "parked": 7,
     "room": 14,
     "spill": 14,

@@ -84,7 +84,7 @@ class DeliveryHere:
         """What ``get_status`` says of the delivery."""
         engine = self._engine
         return {
-            "connected": engine.online(),
+            "connected": engine.is_connected(),
             "in_flight": engine.delivery.under_way() if engine.online() else 0,
             "repeated": engine.delivery.repeated(),
             "connections": engine.connections,

@@ -252,7 +252,7 @@ class PersistClient(Outcomes):
         spill = engine.spill
         status = engine.accounts()
         status.update({
-            "connected": engine.online(),
+            "connected": engine.is_connected(),
             "last_mid": self.last_mid,
             "cached_items": status["waiting"],
             "cache_bytes": engine.held_bytes(),

@@ -169,6 +169,18 @@ class OlderSaveTest(unittest.TestCase):
         # One connection more, of which the application need not hear: that it was lost, and came up again.
         self.assertEqual((len(world.diary.connections), world.link.opens, world.account("delivered")), (2, 3, 40))
 
+    def test_it_counts_as_connected_meanwhile(self):
+        world = self.world()
+        while len(world.diary.connections) < 2:
+            self.assertFalse(world.engine.is_connected() and world.link.opens > 1)
+            world.step(1)
+        while world.link.opens < 3 or not world.engine.online():
+            self.assertTrue(world.engine.is_connected())
+            world.step(1)
+        world.link.cut()
+        world.step(1)
+        self.assertFalse(world.engine.is_connected())
+
     def test_what_is_in_flight_comes_to_its_end_before_the_session_does(self):
         world = self.world(stale=0)
         world.run(1000)
