@@ -258,7 +258,8 @@ class BulkDelivery(Delivery):
         """Send what begins at ``seq``: a bundle that is on storage, or new ones. Raises OSError."""
         window = self.window
         unreleased_max = min(self.limit_qos2, in_flight_max)
-        room = min(in_flight_max - window.in_flight(), unreleased_max - window.unreleased())
+        room = min(in_flight_max, self.limit_qos1) - window.in_flight()
+        room = min(room, unreleased_max - window.unreleased())
         if seq in self._ranges:
             if room <= 0 or self._expired or self._is_full(out, 0):
                 return WAITS
@@ -328,7 +329,7 @@ class BulkDelivery(Delivery):
         return end < self.backlog_end and pace.due_ms(now_ms) > 0
 
     def _count(self) -> int:
-        return min(self._msg_count or self.limit, self.window.span)
+        return min(self._msg_count or self.limit_qos1, self.window.span)
 
     def _is_due(self, seq: int) -> bool:
         """So many messages wait that the next ones go as a bundle."""

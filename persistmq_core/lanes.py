@@ -65,7 +65,7 @@ class Lanes:
         """Deliver for both."""
         self._behind = main.delivery
         self._before = ahead.delivery
-        self.limit = self._behind.limit
+        self.limit = self._behind.limit_qos1
         half = self._behind.limit_qos2 // 2
         self._before.limit_qos2 = max(1, half)
         self._behind.limit_qos2 = max(1, self._behind.limit_qos2 - half)

@@ -63,7 +63,7 @@ def open_lane(
     """``id_first``, ``id_span``: see Delivery. ``places_max``: of the window. Raises FormatError, OSError."""
     window = min(options.window, places_max)
     window_qos2 = min(options.window_qos2, places_max)
-    span = max(window, window_qos2, min(options.span, places_max))
+    span = max(min(options.in_flight_max, places_max), min(options.span, places_max))
     found = recover(store, span, random, options.read_bytes, options.ahead_windows, options.surveyed_max)
     if options.followed is not None:
         # Who appends knows what its files hold, better than who finds them.

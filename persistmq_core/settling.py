@@ -39,8 +39,10 @@ class Settling:
         self.checkpoint = found.checkpoint
         self.window = Window(len(found.checkpoint.places))
         self.window.load(found.checkpoint.cursor, found.checkpoint.places)
-        self.limit = window  # of messages in flight, before the broker's Receive Maximum
-        self.limit_qos2 = window_qos2
+        # Of messages in flight, before the broker's Receive Maximum.
+        self.limit = max(window, min(2 * window_qos2, self.window.span))  # see Options
+        self.limit_qos1 = window  # when one follows that is not of QoS 2
+        self.limit_qos2 = window_qos2  # of those that are not released
         self.ahead_windows = AHEAD_WINDOWS  # how far the sent bound is set
         self.spill_store: "SpillStore | None" = None
         self.strays = 0  # acknowledgements that meant nothing

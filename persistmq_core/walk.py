@@ -79,6 +79,7 @@ class Walk(Settling):
         in_flight = window.in_flight()
         unreleased = window.unreleased()
         unreleased_max = min(self.limit_qos2, in_flight_max)
+        in_flight_qos1_max = min(self.limit_qos1, in_flight_max)
         properties = b""
         pace = self.pace
         if pace is not None:
@@ -141,7 +142,7 @@ class Walk(Settling):
                 qos = record.qos
                 # QoS 1 waits as well: while so many are unreleased Mosquitto answers it with "quota exceeded", which in
                 # 3.1.1 looks like any PUBACK, and throws it away.
-                if qos and unreleased >= unreleased_max:
+                if (qos and unreleased >= unreleased_max) or (qos != 2 and in_flight >= in_flight_qos1_max):
                     break
                 retain = record.retain
                 bytes_max = record.frame_bytes + apart_bytes  # a frame has more of them beside topic and payload

@@ -180,7 +180,8 @@ class OptionsTest(unittest.TestCase):
             ({"window": 8, "window_qos2": 4, "cache_messages_max": 1}, (1, 1)),
         ):
             delivery = World(**options).engine.delivery
-            self.assertEqual((delivery.limit, delivery.limit_qos2), expected)
+            self.assertEqual((delivery.limit_qos1, delivery.limit_qos2), expected)
+            self.assertTrue(delivery.limit <= max(1, options["cache_messages_max"] // 4))
 
     def test_without_bounds_nobody_counts(self):
         self.assertIsNone(World().engine.spool.room)

@@ -50,6 +50,28 @@ class SendingTest(DeliveryTestCase):
         self.take(ack(PUBCOMP, 1))
         self.assertEqual(self.fill(2), [("PUBLISH", 3, False)])
 
+    def test_a_window_of_released_ones_may_wait_for_pubcomp_behind_the_next(self):
+        self.start(2, 2)
+        self.publish(*[2] * 6)
+        self.fill()
+        self.take(ack(PUBREC, 1), ack(PUBREC, 2))
+        self.delivery.save()
+        sent = [("PUBREL", 2, False), ("PUBREL", 3, False), ("PUBLISH", 3, False), ("PUBLISH", 4, False)]
+        self.assertEqual(sorted(self.fill(self.delivery.limit)), sorted(sent))
+        self.take(ack(PUBREC, 3), ack(PUBREC, 4))
+        self.delivery.save()
+        self.assertEqual([kind for kind, _, _ in self.fill(self.delivery.limit)], ["PUBREL", "PUBREL"])
+
+    def test_qos_1_waits_while_a_window_is_in_flight(self):
+        self.start(2, 2)
+        self.publish(2, 2, 1, 2)
+        self.fill(self.delivery.limit)
+        self.take(ack(PUBREC, 1), ack(PUBREC, 2))
+        self.delivery.save()
+        self.assertEqual([kind for kind, _, _ in self.fill(self.delivery.limit)], ["PUBREL", "PUBREL"])
+        self.take(ack(PUBCOMP, 1))
+        self.assertEqual([kind for kind, _, _ in self.fill(self.delivery.limit)], ["PUBLISH", "PUBLISH"])
+
     def test_window_qos2_bounds_what_is_not_released_and_the_order_holds(self):
         self.start(8, 2)
         self.publish(2, 2, 2, 1)

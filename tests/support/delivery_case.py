@@ -27,7 +27,7 @@ class DeliveryTestCase(unittest.TestCase):
 
     def start(self, window=8, window_qos2=4):
         self.diary = Diary()
-        found = recover(self.store, max(window, window_qos2), Rng(1))
+        found = recover(self.store, max(window, 2 * window_qos2), Rng(1))
         self.journal = Journal(self.store, 1024, found.checkpoint.cache_id)
         self.journal.resume(found.end_seq, found.skipped, found.active_name, found.active_first, found.active_bytes)
         self.spool = Spool(self.journal, found.checkpoint.cache_id)
