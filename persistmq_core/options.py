@@ -107,7 +107,7 @@ class Options:
                 raise ValueError("messages of a cache with two lanes cannot wait in RAM (spill_after_ms)")
         self.window = window
         self.window_qos2 = window_qos2
-        # QoS 2 takes two round trips. With PUBREL a message leaves window_qos2, and as many may be on the way to PUBCOMP.
+        # QoS 2 takes two round trips. With PUBREL a message leaves window_qos2, and as many may wait for PUBCOMP.
         self.in_flight_max = max(window, min(2 * window_qos2, in_flight_max))
         self.ack_timeout_ms = ack_timeout_ms
         self.connect_timeout_ms = connect_timeout_ms

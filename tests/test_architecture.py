@@ -54,12 +54,12 @@ RANKS = {
     "clock_jumps": 1,
     "pace": 1,
     "poison": 1,
-    "session": 1,
     "parked": 7,
     "room": 14,
     "spill": 14,
     "options": 15,
     "opening": 16,
+    "session": 16,
     "engine": 17,
 }
 # Nothing happens in these that a test could look at.

@@ -62,9 +62,7 @@ class PersistClient(Outcomes):
 
         options = made.opened.options
         self._clock = made.clock
-        self._transport = UmqttTransport(
-            client_id, made.clock, made.connect_timeout_ms, options.in_flight_max
-        )
+        self._transport = UmqttTransport(client_id, made.clock, made.connect_timeout_ms, options.in_flight_max)
         self.mqtt_client = self._transport.connection
         self._engine = Engine(made.opened, self._transport)
         self._stores = made.stores
