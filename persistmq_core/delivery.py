@@ -187,8 +187,8 @@ class Delivery(Walk):
                 else:
                     counts = True
                     event = GOT_PUBACK
-                    if kind == packets.PUBCOMP:  # with 0x92, packet identifier not found, too (5.0, 3.7.2.1)
-                        counts = window.state(seq) != ORPHAN_RELEASING
+                    if kind == packets.PUBCOMP:  # also one that says "identifier not found" (0x92; 5.0, 3.7.2.1)
+                        counts = window.state(seq) != ORPHAN_RELEASING  # which has its account
                         event = GOT_PUBCOMP
                     new = window.move(seq, event)
                     if new == DONE and counts:

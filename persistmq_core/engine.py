@@ -118,12 +118,8 @@ class Engine:
         if self._phase == _ONLINE:
             more = self._send(now_ms)
             self._watch(now_ms)
-        if self._phase == _ONLINE and self._session.has_settled() and self._is_idle():
-            if self._session.settled():
-                self._renew_session(now_ms)
-                if self._session.is_renewing:
-                    self._again(now_ms)
-            more = more or not self._session.is_settling or self._session.is_renewing
+        if self._phase == _ONLINE and self._session.has_resent() and self._is_idle():
+            more = self._end_settling(now_ms) or more
         self._save_if_due(now_ms)
         if self.spill is not None:
             more = self._spill_if_due(self.spill, now_ms) or more
@@ -222,7 +218,7 @@ class Engine:
         transport = self._transport
         delivery = self.delivery
         known = delivery.session_known()
-        if not self._session.begins():
+        if not self._session.begin():
             self._again(now_ms)
             return
         if not known or not transport.session_present or delivery.must_save():
@@ -234,7 +230,7 @@ class Engine:
                 delivery.know_session(known and transport.session_present, marker)
                 self._end(now_ms, "the cache cannot be written: %s" % self.store_error)
                 return
-        self._session.goes_on()
+        self._session.go_on()
         self._phase = _ONLINE
         self._opened_at = now_ms
         self._poison.began()
@@ -244,6 +240,17 @@ class Engine:
             self._is_told = True
             self.connections += 1
             self._listener.connected(transport.session_present)
+
+    def _end_settling(self, now_ms: int) -> bool:
+        """Nothing of ours is in the broker's session any more. True if there may be more to do at once."""
+        session = self._session
+        if session.end_settling():
+            self._renew_session(now_ms)
+            # Else the application has subscribed in this connection: the next one goes on in the session as it is.
+            if session.is_renewing or not session.may_renew():
+                self._again(now_ms)
+                return True
+        return not session.is_settling
 
     def _renew_session(self, now_ms: int) -> None:
         """With the next connection, if that can be. What ended in the old one is on storage first."""
@@ -265,7 +272,7 @@ class Engine:
     def _ended(self, now_ms: int) -> None:
         """The transport says that it is down."""
         transport = self._transport
-        self._session.is_ending(self._phase == _ONLINE)
+        self._session.broker_ended(self._phase == _ONLINE)
         if self._phase == _ONLINE and transport.dropped and transport.reason_code not in _NOT_THE_MESSAGE:
             seq = self.delivery.suspect()
             if self._poison.ended(seq):
@@ -310,7 +317,7 @@ class Engine:
         self._poison.answered()
         self._backoff.reset()
         if later:
-            had_paused = self._session.paused()
+            had_paused = self._session.pause()
             self._end(now_ms, "the broker asks for a pause (reason code 0x%02x)" % later, had_paused)
         else:
             self._session.answered()

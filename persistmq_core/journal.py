@@ -1,7 +1,8 @@
 """The files of records. One side appends (Journal), the other reads and reclaims (JournalReader).
 
-They share nothing but the files and two numbers that the reader is told: up to where records are durable, and which
-segment still grows. So they can be two threads, two processes, or one task on a board.
+They share nothing but the files and three numbers that the reader is told: up to where records are durable, which
+segment still grows, and how many numbers were skipped. So they can be two threads, two processes, or one task on a
+board.
 """
 
 from .contracts import Store
@@ -27,7 +28,10 @@ GAP = const(2)
 
 
 class Journal:
-    """The appending side. ``end_seq`` and ``active_seq`` move at commit only; the reading side may look at both."""
+    """The appending side.
+
+    ``end_seq``, ``active_seq`` and ``skipped`` move at commit only, ``end_seq`` last: so another thread reads it first.
+    """
 
     def __init__(self, store: Store, segment_bytes_max: int, cache_id: int) -> None:
         self.end_seq = 0  # records before it are durable
@@ -165,8 +169,8 @@ class JournalReader:
         self._index = 0  # of the segment being read
         self._limit = 0  # numbers from here on do not count in it; 0 while it grows
         self._noted: dict[int, int] = {}  # first number of a segment -> of its damage, already in damaged_bytes
-        self._failed_seq = 0  # that one
         self.failures = 0  # how often in a row peek() failed for one number
+        self._failed_seq = 0  # that number
         self._giving_up = False
         self._unreadable: list[int] = []  # first numbers of segments that hold bytes given up as unreadable
 
@@ -175,8 +179,9 @@ class JournalReader:
         return 0
 
     def rewind(self) -> None:
-        """The next peek() may ask for an earlier number."""
+        """The next peek() may ask for an earlier number, and finds nothing half read."""
         self._reader = None
+        self.record.let_go()
 
     def gives_up(self, seq: int) -> bool:
         """The next peek() for ``seq`` takes bytes that do not read for damaged ones: reading them failed too often."""
@@ -186,7 +191,7 @@ class JournalReader:
         """Look for the record ``seq``: MESSAGE (see ``record``), GAP (it is not there; see ``gap_end``) or NOTHING yet.
 
         The other arguments are the journal's. Numbers asked for must not fall without rewind(). Raises OSError; then it
-        may be asked again.
+        may be asked again. Whatever else ends it, rewind() comes first.
         """
         reader = self._reader
         # Nearly always it follows what was read last: then nothing else needs to be looked at.
@@ -215,7 +220,7 @@ class JournalReader:
         # A segment that was being made and failed may be gone by now, another may have a new name.
         self._segments = []
         self._index = 0
-        self._reader = None
+        self.rewind()
 
     def _peek(self, seq: int, end_seq: int, active_seq: int, skipped: int) -> int:
         while seq < end_seq:

@@ -98,6 +98,7 @@ def open_lane(
     else:
         delivery = Delivery(*parts)
     delivery.ahead_windows = options.ahead_windows
+    delivery.limit = min(options.in_flight_max, delivery.window.span)
     if identity:
         from .identity import Identity  # noqa: PLC0415 - only where it is wanted, as Room
 

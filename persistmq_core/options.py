@@ -48,6 +48,7 @@ class Options:
     ``bulk``: many messages that wait are sent as one.
     ``inline_bytes_max``: a payload that is longer gets a file of its own (``prepared.py``).
     ``surveyed_max``: see ``recover``.
+    ``in_flight_max``: with QoS 2 to PUBCOMP; 0: ``window``, or twice ``window_qos2`` if that is more.
     ``gather_ms``: a checkpoint for PUBRECs waits so long for others that are due, to serve them as well.
     """
 
@@ -78,6 +79,7 @@ class Options:
         inline_bytes_max: int = INLINE_BYTES_MAX,
         gather_ms: int = 0,
         surveyed_max: int = SURVEYED_MAX,
+        in_flight_max: int = 0,
     ) -> None:
         _check("window", window, 1, WINDOW_MAX)
         _check("window_qos2", window_qos2, 1, WINDOW_MAX)
@@ -90,13 +92,15 @@ class Options:
         _check("free_bytes_min", free_bytes_min, 0, _MANY)
         _check("inline_bytes_max", inline_bytes_max, 0, REMAINING_LENGTH_MAX)
         _check("gather_ms", gather_ms, 0, 1 << 29)
-        in_flight_max = WINDOW_MAX
+        # QoS 2 takes two round trips. With PUBREL a message leaves window_qos2, and as many may wait for PUBCOMP.
+        in_flight_max = in_flight_max or min(2 * window_qos2, WINDOW_MAX)
         if cache_messages_max:
             _check("cache_messages_max", cache_messages_max, 1, _MANY)
             # What may be in flight is never evicted, and after a power cut that is twice the window.
-            in_flight_max = max(1, cache_messages_max // 4)
-            window = min(window, in_flight_max)
-            window_qos2 = min(window_qos2, in_flight_max)
+            quarter = max(1, cache_messages_max // 4)
+            window = min(window, quarter)
+            window_qos2 = min(window_qos2, quarter)
+            in_flight_max = min(in_flight_max, quarter)
         if cache_bytes_max:
             _check("cache_bytes_max", cache_bytes_max, SEGMENTS_MIN * SEGMENT_BYTES_MIN, _MANY)
             # Space comes back by whole segments: a cache that is one segment would be full for ever.
@@ -107,8 +111,7 @@ class Options:
                 raise ValueError("messages of a cache with two lanes cannot wait in RAM (spill_after_ms)")
         self.window = window
         self.window_qos2 = window_qos2
-        # QoS 2 takes two round trips. With PUBREL a message leaves window_qos2, and as many may wait for PUBCOMP.
-        self.in_flight_max = max(window, min(2 * window_qos2, in_flight_max))
+        self.in_flight_max = max(window, window_qos2, in_flight_max)
         self.ack_timeout_ms = ack_timeout_ms
         self.connect_timeout_ms = connect_timeout_ms
         self.reconnect_delay_ms_min = reconnect_delay_ms_min

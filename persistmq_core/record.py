@@ -208,7 +208,8 @@ class Record:
     def follow(self, buffer: memoryview, at: int, available: int, seq: int, cache_id: int) -> int:
         """What ``measure`` and ``is_whole`` do nearly always, in one, where many are read at a time.
 
-        Bytes of the whole frame of number ``seq`` at ``at``, which is this record then; 0 if that is not what is there.
+        Bytes of the whole frame of number ``seq`` at ``at``, which is this record then; 0 if that is not what is there,
+        and this record is what it was.
         """
         if available < FRAME_BYTES_MIN:
             return 0
@@ -222,7 +223,7 @@ class Record:
             return 0
         head = buffer[at : at + _CRC_AT]
         body = buffer[at + FRAME_HEADER_BYTES : at + frame_bytes]
-        self._has_moved = self._has_grown = True  # if it is something else after all
+        self._has_moved = self._has_grown = True  # the views that ``measure`` keeps are not of this frame
         if crc32(body, crc32(head, cache_id)) != crc:
             return 0
         self._buffer = buffer
@@ -242,6 +243,10 @@ class Record:
             self.topic = body[:topic_bytes]
             self.payload = body[topic_bytes:]
         return frame_bytes
+
+    def let_go(self) -> None:
+        """Of the bytes that it looks at: a large frame has a buffer of its own."""
+        self.topic = self.payload = self._head = self._body = self._buffer = memoryview(b"")
 
     def _read_extra(self) -> None:
         body = self._body

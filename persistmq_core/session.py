@@ -27,17 +27,17 @@ class Session:
         self._delivery = delivery
         self._lanes = lanes
         self._trusts = trusts
+        in_doubt = any(lane.delivery.checkpoint.in_doubt for lane in lanes)
         # The next connection, or this one, is only there to make the broker forget the old session.
-        self.is_renewing = lanes[0].delivery.checkpoint.in_doubt or lanes[-1].delivery.checkpoint.in_doubt
-        self.is_renewing = self.is_renewing and not delivery.session_known()
-        self._is_new = False  # the connection before this one was there for that
+        self.is_renewing = in_doubt and not delivery.session_known()
+        self._was_renewed = False  # the broker has just been made to: what it says of a session is of the new one
         self.is_settling = False  # this connection first ends what may be in flight; nothing is begun before
-        self._distrusts = not self._has_resent()  # the broker may hold what is over
+        self._distrusts = not self._is_behind()  # the broker may hold what is over
         self._had_to_pause = False  # the broker said so, and has taken nothing since
 
     def is_due(self) -> bool:
         """The next connection may be there to renew it: nothing is in flight."""
-        return self._distrusts and self._has_resent()
+        return self._distrusts and self._is_behind()
 
     def may_renew(self) -> bool:
         """Nothing that the application subscribed to is lost with it, or the broker takes nothing in the old one."""
@@ -48,17 +48,17 @@ class Session:
         self.is_renewing = True
         self._distrusts = False
 
-    def begins(self) -> bool:
-        """A connection came up; False: connect again, for in this one nothing is to be sent."""
+    def begin(self) -> bool:
+        """A connection came up. False: connect again, for in this one nothing is to be sent."""
         delivery = self._delivery
         known = delivery.session_known()
         is_present = self._transport.session_present
         if self.is_renewing:
             self.is_renewing = False
-            self._is_new = True
+            self._was_renewed = True
             if self._transport.protocol == 4:  # which cannot drop an old session and keep the new one in one CONNECT
                 return False
-        if not known and is_present and not self._is_new:
+        if not known and is_present and not self._was_renewed:
             # The broker holds identifiers of which nothing is known here; a new message under one of them would be
             # taken for a repeat and dropped. (5.0, 3.2.2.1.1: the client must not go on with such a session.)
             self.is_renewing = True
@@ -71,36 +71,36 @@ class Session:
             self._settle(False)
         return True
 
-    def goes_on(self) -> None:
+    def go_on(self) -> None:
         """What had to be stored before the first byte is."""
-        self._is_new = False
+        self._was_renewed = False
 
-    def has_settled(self) -> bool:
-        """Nothing of ours is in the broker's session any more, if no handshake is under way."""
+    def has_resent(self) -> bool:
+        """All that may be in flight was sent again in this connection; with its handshakes over it is settled."""
         return self.is_settling and self._delivery.stream is None and all(
             lane.delivery.has_walked() for lane in self._lanes
         )
 
-    def settled(self) -> bool:
-        """Nothing is. True: renew it. False: after a start it is known now that there was nothing of QoS 2."""
+    def end_settling(self) -> bool:
+        """It is settled. True: renew the session. False: it is known now that there was nothing of QoS 2, so go on."""
         if self._had_to_pause or self._has_released():
             return True
         self._settle(False)
         return False
 
-    def is_ending(self, was_online: bool) -> None:
-        """The other side ended the connection, with the transport's reason code."""
+    def broker_ended(self, was_online: bool) -> None:
+        """The other side ended a connection, or the attempt at one, with the transport's reason code."""
         if self._transport.reason_code == _RECEIVE_MAXIMUM_EXCEEDED:
             # By the broker's count, not by ours. Said of what may be in flight it can come to no end in this session.
             self._had_to_pause = True
             self.is_renewing = self.is_renewing or (was_online and self.is_settling)
 
     def ended(self) -> None:
-        """A connection was lost."""
+        """A connection that was up ended, whoever ended it."""
         if self.is_settling or self._has_released():
             self._distrusts = True
 
-    def paused(self) -> bool:
+    def pause(self) -> bool:
         """The broker asks for a pause; True if it had before. The first time it may count what is over."""
         before = self._had_to_pause
         self._had_to_pause = self._distrusts = True
@@ -117,7 +117,7 @@ class Session:
         for lane in self._lanes:
             lane.delivery.only_resends = is_settling
 
-    def _has_resent(self) -> bool:
+    def _is_behind(self) -> bool:
         return all(lane.delivery.has_resent() for lane in self._lanes)
 
     def _has_released(self) -> bool:

@@ -40,7 +40,7 @@ class Settling:
         self.window = Window(len(found.checkpoint.places))
         self.window.load(found.checkpoint.cursor, found.checkpoint.places)
         # Of messages in flight, before the broker's Receive Maximum.
-        self.limit = max(window, min(2 * window_qos2, self.window.span))  # see Options
+        self.limit = max(window, window_qos2)
         self.limit_qos1 = window  # when one follows that is not of QoS 2
         self.limit_qos2 = window_qos2  # of those that are not released
         self.ahead_windows = AHEAD_WINDOWS  # how far the sent bound is set

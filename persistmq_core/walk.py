@@ -63,7 +63,8 @@ class Walk(Settling):
                 packets.pubrel(out, id_first + seq % id_span)
             self._release.clear()
         journal = self._journal
-        end_seq = journal.end_seq  # before the others, which may be newer
+        # One look for the whole walk, at this first: see Journal. What is appended meanwhile has its turn next time.
+        end_seq = journal.end_seq
         active_seq = journal.active_seq
         skipped = journal.skipped
         reader = self.reader
@@ -145,7 +146,8 @@ class Walk(Settling):
                 if (qos and unreleased >= unreleased_max) or (qos != 2 and in_flight >= in_flight_qos1_max):
                     break
                 retain = record.retain
-                bytes_max = record.frame_bytes + apart_bytes  # a frame has more of them beside topic and payload
+                # The 24 bytes of a frame's header are more than what PUBLISH has beside topic and payload.
+                bytes_max = record.frame_bytes + apart_bytes
                 if identity is not None:
                     if mqtt5:
                         properties = identity.properties(seq, qos > 0 and seq >= dup_end)

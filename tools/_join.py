@@ -101,6 +101,7 @@ def _define_builtins(tree):
     }
     known = {name for name in said if hasattr(builtins, name) and name not in _defined(tree)}
     for name in sorted(known):
+        # The compiler must see ``super``; exceptions are only looked for where something failed.
         if name != "super" and not _is_exception(getattr(builtins, name)):
             tree.body.insert(0, ast.parse(f"{name} = {name}").body[0])
 

@@ -208,6 +208,21 @@ class OlderSaveTest(unittest.TestCase):
         self.assertEqual((world.account("waiting"), world.violations()), (0, []))
         self.assertEqual(world.broker.session().unreleased, {})
 
+    def test_an_application_that_subscribes_meanwhile_gets_its_messages_delivered_in_the_session_as_it_is(self):
+        world = self.world(stale=0)
+        world.publish_many(3, 2)
+        world.restart()
+        world.link.session_is_ours = True
+        world.publish_many(5, 2)
+        while not world.engine.is_connected():
+            world.step(1)
+        world.link.session_is_ours = False
+        session = world.broker.session()
+        world.run(1000)
+        self.assertEqual((world.account("waiting"), world.violations()), (0, []))
+        self.assertTrue(world.broker.session() is session)
+        self.assertEqual(len(world.diary.connections), 1)
+
     def test_a_session_with_subscriptions_is_left_as_it_is(self):
         world = self.world()
         world.link.session_is_ours = False

@@ -45,6 +45,7 @@ def draw_settings(rng: Rng, faults: "list[str]") -> "dict[str, object]":
     settings["direct"] = settings["read_bytes"] == 300
     settings["gather_ms"] = 3 if settings["window_qos2"] > 2 and settings["window"] % 3 == 1 else 0  # and draw no more
     settings["session_is_ours"] = settings["window"] in (1, 4, 16)
+    settings["subscribes"] = settings["window"] == 4
     settings["surveyed_max"] = 4 if settings["latency_ms_max"] == 5 else 64
     if "kinds" in faults:
         if "refuse" not in faults:

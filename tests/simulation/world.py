@@ -47,6 +47,7 @@ SETTINGS = {
     "bytes_per_tick": None,
     "trust": False,
     "session_is_ours": False,  # there are no subscriptions in it
+    "subscribes": False,  # when the first connection of a start comes up: from then on there are
     "keep_failed": False,  # durability "async": what the disk refuses is kept in RAM and tried again
     "direct": False,  # a message that is published alone is stored as a board does it, without a group
     "deliver_at": "pubrel",
@@ -105,7 +106,8 @@ class Ear(Listener):
             self.world.given_up(seq)
 
     def connected(self, session_present: bool) -> None:
-        pass
+        if self.world.settings["subscribes"]:
+            self.world.transport.session_is_ours = False
 
     def disconnected(self, reason: str) -> None:
         pass

@@ -32,6 +32,7 @@ class DeliveryTestCase(unittest.TestCase):
         self.journal.resume(found.end_seq, found.skipped, found.active_name, found.active_first, found.active_bytes)
         self.spool = Spool(self.journal, found.checkpoint.cache_id)
         self.delivery = Delivery(self.store, self.journal, found, self.diary, window, window_qos2, 256)
+        self.delivery.limit = max(window, 2 * window_qos2)
         # As the engine does when a connection comes up without a session.
         self.delivery.forget(False)
         self.delivery.save()

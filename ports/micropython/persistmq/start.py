@@ -99,6 +99,9 @@ class Start:
         options = Options(
             window=window,
             window_qos2=window_qos2,
+            # No more: each answer is to make room, so that what is sent then confirms it. A broker without TCP_NODELAY
+            # (Mosquitto) waits for that before it sends the next ones, and nothing but that confirms at once here.
+            in_flight_max=1,
             ack_timeout_ms=ack_timeout_ms,
             connect_timeout_ms=3 * connect_timeout_ms,  # the transport bounds each step; this bounds before_connect
             reconnect_delay_ms_min=reconnect_delay_ms_min,
