@@ -175,6 +175,7 @@ class Delivery(Walk):
                         else:
                             later = reason
                     elif before == SENT_2 or (before == SENT_1 and kind == packets.PUBACK):
+                        self.refusals += 1
                         self.refuse(seq, reason)
                     else:
                         self.strays += 1  # of a message that is not on the wire

@@ -9,7 +9,7 @@ from .backoff import Backoff
 from .contracts import DOWN, UP, Clock, Transport
 from .dead_letters import CONNECTION_DROPPED
 from .errors import ProtocolError
-from .limits import STORE_RETRY_MS, const
+from .limits import RECONNECT_AFTER_REFUSAL_MS, STORE_RETRY_MS, const
 from .poison import Poison
 from .session import Session
 from .window import SENT_2
@@ -78,6 +78,7 @@ class Engine:
         self._has_begun = False
         self._store_retry_at = 0
         self._poison = Poison()
+        self._refusals = 0  # when the connection came up
 
     # --- for the port ---
 
@@ -234,6 +235,7 @@ class Engine:
         self._phase = _ONLINE
         self._opened_at = now_ms
         self._poison.began()
+        self._refusals = self._refused()
         self._moved(now_ms)
         self.down_reason = ""
         if not self._is_told:
@@ -289,9 +291,14 @@ class Engine:
             self._backoff.lasted(now_ms - self._opened_at)
             self._session.ended()
         delay_ms = self._backoff.longest_ms() if longest else self._backoff.next_ms()
+        if was_online and not longest and self._refused() > self._refusals:
+            delay_ms = min(delay_ms, RECONNECT_AFTER_REFUSAL_MS)
         self._retry_at = now_ms + delay_ms
         self.down_reason = reason
         self._tell_end(reason)
+
+    def _refused(self) -> int:
+        return sum([lane.delivery.refusals for lane in self.lanes])
 
     def _tell_end(self, reason: str) -> None:
         if self._is_told:

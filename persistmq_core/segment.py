@@ -89,7 +89,7 @@ class SegmentReader:
         buffer: "memoryview | None" = None,
         record: "Record | None" = None,
     ) -> None:
-        """``buffer``: of ``read_bytes``, from a reader that is not used any more. ``record``: to put into what is found."""
+        """``buffer``: of ``read_bytes``, from a reader that is not used any more. ``record``: for what is found."""
         self.name = name
         self.first_seq = first_seq
         self.record: "Record | None" = None  # what next() found

@@ -46,6 +46,7 @@ class Settling:
         self.ahead_windows = AHEAD_WINDOWS  # how far the sent bound is set
         self.spill_store: "SpillStore | None" = None
         self.strays = 0  # acknowledgements that meant nothing
+        self.refusals = 0  # acknowledgements that said no
         self.unsaved = False  # something was settled since the last checkpoint
         self.may_repeat = found.may_repeat  # what is settled at the broker, until has_resent
         self.identity: Identity | None = None  # which messages carry, if they do

@@ -16,6 +16,21 @@ class ConnectTest(unittest.TestCase):
         self.assertEqual((world.diary.connections, world.engine.connections), ([False], 1))
         self.assertEqual(world.engine.down_reason, "")
 
+    def test_a_broker_that_ends_the_connection_with_each_message_it_denies_costs_no_reconnect_delay(self):
+        world = World(5, window=1, reconnect_delay_ms_min=1000)
+        world.broker.refuse("t", 0x87)
+        world.online()
+        world.publish_many(5, 1)
+        world.publish(b"good", topic="allowed")
+        ends = 0
+        while world.account("waiting"):
+            world.step(5)
+            if world.engine.online() and world.engine.delivery.refusals > ends:
+                ends += 1
+                world.hang_up(0)  # as Mosquitto does
+            self.assertLess(world.now_ms, 1000)
+        self.assertEqual((world.account("refused"), world.account("delivered"), ends), (5, 1, 5))
+
     def test_a_broker_that_is_away_is_tried_at_growing_delays_for_ever(self):
         world = World()
         world.broker.listening = False
