@@ -61,6 +61,7 @@ class Engine:
         self.store_error = ""  # why the delivering side waits for the disk; "" when it does not
         self.draining = False  # finish handshakes, begin none
         self._clock_watch_at = 0
+        self._expires = False  # while there is no connection a message becomes too old
         self._phase = _APART
         self._retry_at = 0
         self._opened_at = 0  # when the attempt began, or the connection came up
@@ -119,12 +120,28 @@ class Engine:
         if self._phase == _ONLINE:
             more = self._send(now_ms)
             self._watch(now_ms)
+        elif is_due:
+            self._expire(now_ms)
         if self._phase == _ONLINE and self._session.has_resent() and self._is_idle():
             more = self._end_settling(now_ms) or more
         self._save_if_due(now_ms)
         if self.spill is not None:
             more = self._spill_if_due(self.spill, now_ms) or more
         return 0 if more else self._next_due(now_ms)
+
+    def _expire(self, now_ms: int) -> None:
+        """What is too old makes room, also while nothing is sent."""
+        self._expires = False
+        if self._disk_rests(now_ms):
+            return
+        try:
+            for lane in self.lanes:
+                if lane.spool.has_expiring and lane.delivery.expire(now_ms, self._clock):
+                    self._expires = True
+        except OSError as failure:
+            self._disk_failed(now_ms, failure)
+        if self.delivery.is_urgent():
+            self._save(now_ms)
 
     def _watch_clock(self, delivery: "Delivery", now_ms: int) -> None:
         if delivery.jumps is None:
@@ -485,6 +502,8 @@ class Engine:
             due = min(due, self._retry_at - now_ms)
         elif self._phase == _OPENING:
             due = min(due, self._opened_at + self._connect_timeout_ms - now_ms)
+        if self._phase != _ONLINE and self._expires:
+            due = min(due, self._clock_watch_at - now_ms)
         waits_ms = self._waits_ms(now_ms)
         if waits_ms >= 0:
             due = min(due, self._ack_timeout_ms - waits_ms)

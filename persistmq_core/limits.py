@@ -71,8 +71,8 @@ ACK_TIMEOUT_MS = const(30000)  # three lost keep-alives at cellular latency woul
 CONNECT_TIMEOUT_MS = const(30000)  # TCP, TLS and CONNACK together, on a 2G link
 RECONNECT_DELAY_MS_MIN = const(1000)  # paho's first delay
 RECONNECT_DELAY_MS_MAX = const(120000)  # paho's longest delay
-# Mosquitto ends the connection with each message that it denies (MQTT 5). That is no trouble of the link's: a backlog of
-# such messages would take a reconnect delay each.
+# Mosquitto ends the connection with each message that it denies (MQTT 5). That is no trouble of the link's, and a
+# backlog of such messages would take a reconnect delay each.
 RECONNECT_AFTER_REFUSAL_MS = const(50)
 CHECKPOINT_DELAY_MS = const(1000)  # how long an acknowledgement that may be lazy waits to be stored
 CLOCK_VALID_MS = const(1 << 40)  # November 2004: a clock that says less was never set

@@ -232,7 +232,7 @@ class Settling:
 
     def _fetch(self, seq: int) -> "Record | None":
         """Read one record again. One reader does it all, which counts failures and goes on where it stands."""
-        if seq <= self._fetched_seq:
+        if seq < self._fetched_seq:
             self._fetcher.rewind()
         self._fetched_seq = seq
         journal = self._journal

@@ -131,6 +131,7 @@ class Walk(Settling):
                         expires_s = self._left_s(record, now_ms, clock)
                         if expires_s <= 0 and seq >= dup_end:  # what may be in flight is brought to its end
                             self._expire(seq)
+                            self._next = seq + 1
                             if len(self._expired) >= _EXPIRED_MAX:
                                 break
                             continue
@@ -226,10 +227,32 @@ class Walk(Settling):
         self._next = max(seq, self.window.cursor)
         return False
 
+    def expire(self, now_ms: int, clock: Clock) -> bool:
+        """Without a connection: give up the oldest that were never sent, if they are too old. Raises OSError.
+
+        True if the next one will be, too, some time.
+        """
+        window = self.window
+        spill = self.spill_store
+        if self.checkpoint.evicted_end > window.cursor:
+            return False  # there can be no second range, and so nothing settled behind this one
+        seq = max(window.cursor, self._sent_end)
+        while window.has_room(seq) and len(self._expired) < _EXPIRED_MAX:
+            if window.state(seq) == WAITING:
+                record = self._fetch(seq) if spill is None or not spill.keeps_back(seq) else None
+                if record is None or not record.expires_s:
+                    return False
+                if self._left_s(record, now_ms, clock) > 0:
+                    break
+                if record.is_apart:
+                    self._payload_files().note(seq)
+                self._expire(seq)
+            seq += 1
+        return True
+
     def _expire(self, seq: int) -> None:
         self.window.move(seq, SETTLE)
         self.window.advance()
-        self._next = seq + 1
         self.checkpoint.expired += 1
         self._never(seq, seq + 1)
         self._expired.append(seq)

@@ -10,7 +10,7 @@ import pytest
 from persistmq import CacheFull, ClientStopped, MessageDropped, PersistClient, StoreError
 
 from tests.main_job.receiver import Receiver, until
-from tests.support.mosquitto import Mosquitto
+from tests.support.mosquitto import Mosquitto, free_port
 
 BOTH_CACHE_TYPES = True
 
@@ -171,6 +171,16 @@ def test_what_is_too_old_after_an_outage_is_not_sent(
         old.wait_for_publish(1)
     status = client.get_status()
     assert (status["expired"], status["delivered"], status["clock_valid"]) == (1, 3, True)
+
+
+def test_what_becomes_too_old_in_an_outage_makes_room_for_what_is_new(make_client: Make) -> None:
+    client = make_client(expires_after=1, cache_messages_max=3)
+    client.connect_async("127.0.0.1", free_port())  # where nobody listens
+    client.publish_many([("a", number) for number in range(3)])
+    with pytest.raises(CacheFull):
+        client.publish("a", "new")
+    assert until(lambda: client.get_status()["expired"] == 3, 20)
+    client.publish("a", "new")
 
 
 @pytest.mark.parametrize(

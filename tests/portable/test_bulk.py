@@ -327,6 +327,7 @@ class ExpiryTest(BulkCase):
         world.send(1, expires_s=1)
         world.send(3)
         world.now_ms += 2000
+        world.engine._clock_watch_at = 4000  # else it expires before there is a connection
         world.store.fail_next("replace", ENOSPC, skip=1, times=3)
         world.online().run(1500)
         self.assertEqual(world.sizes(), [])

@@ -184,6 +184,7 @@ class Worker:
             getattr(transport.client, name)(*args, **kwargs)
         options = Options(followed=followed, clock=SystemClock(), **settings["engine_options"])
         engine = Engine(open_cache(store, SystemRandom(), options, self._report), transport)
+        engine.spool.has_expiring = True  # it may be: messages are staged elsewhere
         if engine.lanes[0].delivery.checkpoint.cache_id != settings["cache_id"]:
             raise RuntimeError("the cache has nothing on storage yet by which it could be known again")
         self._life = _Life(engine, transport, DeliveryHere(engine, transport))

@@ -19,7 +19,7 @@ from persistmq.group_commit import GroupCommit
 
 from tests.main_job.receiver import Receiver, until
 from tests.main_job.worker_process.applications import METHODS, application, is_alive, worker_of
-from tests.support.mosquitto import HOST, Mosquitto
+from tests.support.mosquitto import HOST, Mosquitto, free_port
 
 Make = Callable[..., PersistClient]
 
@@ -211,6 +211,14 @@ def test_what_is_too_old_is_not_sent_and_the_application_hears_of_it(
         old.wait_for_publish(0)
     status = client.get_status()
     assert (status["delivered"], status["expired"], status["waiting"]) == (1, 1, 0)
+
+
+def test_what_becomes_too_old_in_an_outage_makes_room_for_what_is_new(make_client: Make) -> None:
+    client = make_client(worker="process", expires_after=1, cache_messages_max=3)
+    client.connect_async(HOST, free_port())  # where nobody listens
+    client.publish_many([("a", number) for number in range(3)])
+    assert until(lambda: client.get_status()["expired"] == 3, 20)
+    client.publish("a", "new")
 
 
 def test_while_a_new_worker_looks_through_the_cache_nothing_is_written(
