@@ -134,7 +134,7 @@ class Listener:
         """The broker has it: PUBACK or PUBCOMP came, or the connection took all of a QoS 0 message."""
 
     def dropped(self, seq: int, account: str, reason_code: int) -> None:
-        """It will not be delivered. ``account``: refused or damaged."""
+        """It will not be delivered. ``account``: "refused", "damaged", "expired" or "evicted"."""
 
     def connected(self, session_present: bool) -> None:
         """The handshakes can go on."""

@@ -1,7 +1,9 @@
 """Errors, by who must act.
 
 The caller: ``ValueError`` and ``TypeError`` name the value and the limit; nothing was written.
-The disk: ``StoreError``; nothing that was stored before is touched, and publishing may be tried again.
+The disk: ``StoreError``; nothing that was stored before is touched, and publishing may be tried again. With durability
+"async" ``publish()`` has returned by then: it raises only when the staging memory is full, and ``store_error`` in the
+status says what is wrong.
 The network: never an error here. It is the normal case and shows in the status.
 Damaged bytes: never an error either, but a report (``damaged`` in the accounts, ``quarantine/``).
 """
@@ -42,7 +44,10 @@ class ClientStopped(PersistError):
 
 
 class MessageDropped(PersistError):
-    """The message was stored and will not be delivered. ``account``: refused (parked under ``dead/``) or damaged."""
+    """The message was accepted and will not be delivered.
+
+    ``account``: "refused" (parked under ``dead/``), "damaged", "expired" (too old) or "evicted" (for newer ones).
+    """
 
     def __init__(self, seq: int, account: str, words: str) -> None:
         super().__init__("message %d was %s: %s" % (seq, account, words))

@@ -37,7 +37,7 @@ class PublishInfo:
     def wait_for_publish(self, timeout: "float | None" = None) -> bool:
         """Step for up to ``timeout`` seconds (None: without end) until it is delivered; True if it is.
 
-        Raises MessageDropped if the broker refused it or its bytes were damaged.
+        Raises MessageDropped if it will not be: refused, damaged, expired or evicted, as its ``account`` says.
         """
         return self._client.wait_for_publish(self.seq, timeout)
 
