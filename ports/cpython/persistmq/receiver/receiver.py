@@ -27,7 +27,7 @@ OnMessage = Callable[[Received], object]
 
 
 class Receiver:
-    """Takes messages, by one thread at a time; ``run`` of ``persistmq.receiver.connection`` feeds it from a broker.
+    """Takes messages, by one thread at a time; ``Subscriber.run`` feeds it from a broker.
 
         receiver = Receiver("/var/lib/plant/receiver")
         for message in receiver.take(topic, payload, properties):   # those that are new
