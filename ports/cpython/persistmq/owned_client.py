@@ -20,7 +20,8 @@ _LOOP = "PersistClient runs the network loop"
 class OwnedClient(Client):
     """For its user an ordinary paho client, except for what opens, closes or runs the connection.
 
-    These raise RuntimeError and say what to call instead; otherwise two would read from one socket.
+    These raise RuntimeError and say what to call instead; otherwise two would read from one socket. ``publish()`` is
+    paho's own: nothing of it is stored. For what must arrive there is ``PersistClient.publish()``.
     """
 
     connect = _refusal("connect", "call PersistClient.connect_async(), which reconnects for ever")
