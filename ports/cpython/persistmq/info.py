@@ -20,7 +20,9 @@ class PublishInfo:
     def __init__(self, client: "PersistClient", seq: int) -> None:
         self._client = client
         self.seq = seq
-        """The number of the message in this cache: never repeated, also after a restart."""
+        """The number of the message in this cache: never repeated, also after a restart. In the lane that goes ahead
+        (``drain=``) it is 2**48 + n.
+        """
 
     @property
     def mid(self) -> int:
@@ -51,6 +53,8 @@ class PublishInfo:
     def wait_for_publish(self, timeout: float | None = None) -> bool:
         """Wait up to ``timeout`` seconds (None: without end) until it is delivered; True if it is.
 
+        It waits before ``connect_async`` as well: another thread may call that. False at the timeout, or when the
+        client was stopped.
         Raises MessageDropped if it will not be: refused, damaged, expired or evicted, as its ``account`` says.
         """
         return self._client.wait_for_publish(self.seq, timeout)
