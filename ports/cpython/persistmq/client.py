@@ -65,13 +65,15 @@ class PersistClient:
     """A durable MQTT publisher on one cache directory.
 
     ``publish()`` works at once, also offline and before ``connect_async``. All methods may be called from any thread.
+    Delivered is what the broker has acknowledged, also if nobody is subscribed at that moment. Messages of one QoS
+    reach its subscribers in the order of ``publish()``; those of different QoS may overtake each other there.
 
     Args:
         client_id: the MQTT client identifier. The broker keeps the QoS 2 state under it: keep it, and use it once.
         cache_type: of a new cache: "flat", files of records (also None), or "sqlite", a database; "pickle" and "sq3"
             are older names of these. A cache that exists keeps its type.
         cache_path: the cache directory, made if it is missing. One client at a time (``CacheInUse``). What 0.1.4 left
-            there is taken over.
+            there is taken over. The default depends on the working directory: a service should name an absolute path.
         bulk_msg_count: when so many messages wait, that many are sent as one bundle; 0: never. With QoS 2 a bundle
             reaches the broker once, with all of its messages; ``docs/receiver.md`` says how it is taken apart.
         bulk_topic_rewrite: the last levels of a bundle's topic, with "simple" in place of as many of its messages',
@@ -83,10 +85,13 @@ class PersistClient:
         bulk_compress: bundles of the form "persistmq" are compressed (zlib).
         bulk_bytes_max: of one bundle, before it is compressed.
         durability: "sync": ``publish()`` returns when the message survives a power cut. "async": it returns at once and
-            the message survives a power cut some milliseconds later (see ``PublishInfo.wait_for_stored``). "spill", for
-            flash that wears: it returns when the message is in RAM, and nothing is written while the link is healthy; a
-            power cut or a kill takes what the broker has not acknowledged. All of it is written when the connection is
-            down or an acknowledgement late, when RAM is full, and at the end (``stop``, or the interpreter's exit).
+            the message survives a power cut some milliseconds later (see ``PublishInfo.wait_for_stored``). A disk that
+            fails shows in the status (``store_error``, ``staged``): what is staged, 256 KiB at most, is tried again,
+            and lost if the program ends first; ``publish()`` raises StoreError for it only when no more can be staged.
+            "spill", for flash that wears: it returns when the message is in RAM, and nothing is written while the link
+            is healthy; a power cut or a kill takes what the broker has not acknowledged. All of it is written when the
+            connection is down or an acknowledgement late, when RAM is full, and at the end (``stop``, or the
+            interpreter's exit).
         spill_bytes: of messages in RAM, at most. One that is larger goes to storage.
         spill_after_ms: an acknowledgement later than this is late. RAM is used again when all that is on storage is
             delivered, and the link was healthy for as long.
@@ -116,7 +121,8 @@ class PersistClient:
             behind it; the cache has one lane. The others make a second one, for what is published with
             ``priority=True``, and: "in_order": the same. "live_first": they go ahead, the backlog gets what is left of
             the link. "interleaved": they go ahead, the backlog keeps its share. Order is kept within a lane. Each lane
-            has half of ``window_qos2``.
+            has half of ``window_qos2``. The second lane stays in the cache, as ``ahead/``, when ``drain`` is given up:
+            "spill" and ``worker="process"`` are refused until all is delivered and the folder is removed.
         backlog_share: the part of the window that the backlog may take while live messages go ahead.
         drain_messages_per_s, drain_bytes_per_s: how fast the backlog goes out, so that it leaves room on a slow link;
             bytes are those of topic and payload. None: as fast as it can.
@@ -135,7 +141,8 @@ class PersistClient:
 
     Attributes:
         mqtt_client: the paho client, for ``username_pw_set``, ``tls_set``, ``will_set``, ``subscribe``, ``on_message``
-            and every callback of its own. Its connection is run by this object.
+            and every callback of its own. Its connection is run by this object. Its ``publish()`` is paho's own: what
+            goes that way is not stored.
         dead_letters: what the broker would not take (see DeadLetters): iterate over it, ``requeue``, ``export``.
         on_delivered: ``f(client, seq)``, the broker has acknowledged a message.
         on_dropped: ``f(client, seq, account, reason)``, it will not be delivered; account is "refused",
@@ -143,6 +150,9 @@ class PersistClient:
         on_connection_up: ``f(client, session_present)``.
         on_connection_down: ``f(client, reason)``.
             All four are called from the client's own thread: they must return soon and may publish.
+
+    With asyncio: ``publish_async``, ``flush_async``, ``async with`` and the infos leave the loop free. The constructor,
+    ``publish_many`` and ``dead_letters`` wait for the disk: ``await asyncio.to_thread(client.publish_many, messages)``.
 
     Raises:
         ValueError, TypeError: a parameter that cannot be. CacheInUse: another process has the cache. FormatError: a
@@ -294,8 +304,8 @@ class PersistClient:
         """Accept one message. With durability "sync" it is on storage when this returns.
 
         ``payload``: also an open binary file, from where it stands to its end; it is copied into the cache.
-        ``expires_after``: seconds, instead of the client's; ``math.inf``: never. ``priority``: it goes ahead of all
-        that has none; needs ``drain=``.
+        ``expires_after``: seconds, instead of the client's; ``math.inf``: never. It is the only property of MQTT 5 that
+        a message can have of its own. ``priority``: it goes ahead of all that has none; needs ``drain=``.
         Raises ValueError or TypeError (topic, payload, qos: nothing was written), StoreError (the disk: not accepted,
         what was stored before is whole), CacheFull (a StoreError: a bound of the cache), ClientStopped.
         """
@@ -394,7 +404,12 @@ class PersistClient:
         return await self._loops.flushed(end_seqs, lambda: are_behind(end_seqs, self._delivery.cursors()), timeout)
 
     def get_status(self) -> dict[str, Any]:
-        """Where things stand. The accounts: accepted == delivered + expired + evicted + refused + damaged + waiting."""
+        """Where things stand. The accounts: accepted == delivered + expired + evicted + refused + damaged + waiting.
+
+        ``connected``: from ``on_connection_up`` to ``on_connection_down``. ``last_mid``: the packet identifier of the
+        message that was delivered last, None before the first one of this run. ``damaged_bytes``: that did not read on
+        storage, in this run. ``clock_valid``: the clock was ever set. ``worker_pid``: of the process that delivers.
+        """
         accounts = self._engine.accounts()
         status = self._delivery.status()
         return {
@@ -413,7 +428,11 @@ class PersistClient:
         }
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Wait up to ``timeout`` seconds (None: without end) until all that was accepted is settled; True if it is."""
+        """Wait up to ``timeout`` seconds (None: without end) until all that was accepted is settled; True if it is.
+
+        Settled is what was delivered, or given up: refused, damaged, expired or evicted. False at the timeout, or when
+        the client was stopped. It waits before ``connect_async`` as well: another thread may call that.
+        """
         check_timeout(timeout)
         self._check_process()
         self._commits.commit_staged()
