@@ -32,8 +32,9 @@ _IDLE_MS = const(100)  # and while nothing is under way: a publish waits for tha
 class PersistClient(Outcomes):
     """A durable MQTT publisher on one cache directory, on littlefs. One at a time for a directory.
 
-    Parameters as in the CPython port, with a board's defaults: ``window`` is 8 for both QoS, so that the checkpoint
-    stays below 128 bytes. ``staged_bytes_max``: from here on ``publish`` with durability "async" writes itself.
+    Parameters as in the CPython port, as far as there are any here, with a board's defaults: ``window`` is 8 for both
+    QoS, so that the checkpoint stays below 128 bytes. MQTT is 3.1.1.
+    ``staged_bytes_max``: from here on ``publish`` with durability "async" writes itself.
     ``spill_bytes``: with durability "spill", of messages in RAM; a deep sleep or reset without ``stop()`` takes them.
     ``inline_bytes_max``: a longer payload has a file of its own, from which it is sent in pieces. None: only what is
     given as a file has one.
@@ -236,7 +237,8 @@ class PersistClient(Outcomes):
     def flush(self, timeout: "float | None" = None) -> bool:
         """Step for up to ``timeout`` seconds (None: without end) until all that was accepted is settled; True if so.
 
-        Without ``connect_async`` before it, it returns at once.
+        Settled is what was delivered, or given up (refused, damaged, expired, evicted). Without ``connect_async``
+        before it, it returns at once.
         """
         self._commit()
         lanes = self._engine.lanes

@@ -10,7 +10,7 @@ class PublishInfo:
 
     def __init__(self, client: object, seq: int) -> None:
         self._client = client
-        self.seq = seq  # the number of the message in this cache: never repeated, also after a restart
+        self.seq = seq  # the number of the message in this cache, never repeated; 2**48 + n in the lane that goes ahead
 
     @property
     def mid(self) -> int:
