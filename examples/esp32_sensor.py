@@ -4,6 +4,7 @@ Copy it to the board as main.py (tools/deploy PORT does) with your own Wi-Fi, br
 survives power cuts and days without a network.
 """
 
+import sys
 import time
 
 import machine
@@ -30,19 +31,26 @@ def measure() -> float:
     return machine.ADC(machine.Pin(34)).read_uv() / 1000000
 
 
-def main() -> None:
+def work() -> None:
     client = PersistClient(CLIENT_ID, cache_path="/cache")
     try:
         client.publish("poles/%s/volts" % CLIENT_ID, "%d %.3f" % (time.time(), measure()))
     except StoreError as failure:
-        print("not stored:", failure)  # the flash is full: deliver first
+        print("not stored:", failure)  # the flash is full; this one is lost, a delivery makes room for the next ones
     status = client.get_status()
     if wakes() % DRAIN_EVERY == 0 or status["waiting"] > 500:
         client.before_connect = Wlan(SSID, PASSWORD)
         client.connect_async(BROKER, PORT, keepalive=60)
         print("delivered:", client.flush(30))
     client.stop()
-    machine.deepsleep(SLEEP_MS)
+
+
+def main() -> None:
+    try:
+        work()
+    except Exception as failure:  # noqa: BLE001 - a sensor, the memory: awake it would empty the battery
+        sys.print_exception(failure)
+    machine.deepsleep(SLEEP_MS)  # not after Ctrl-C: who wants the prompt gets it
 
 
 main()

@@ -30,3 +30,13 @@ def test_it_wakes_stores_sleeps_and_delivers_every_tenth_time(
     assert len(came) == 20
     assert all(re.fullmatch(r"\d+ 1\.234", text) for text in came)
     assert {arrival.topic for arrival in receiver.arrivals} == {"poles/pole-17/volts"}
+
+
+def test_it_sleeps_whatever_its_sensor_raises(board: Board, tmp_path: Path) -> None:
+    text = EXAMPLE.read_text()
+    broken = text.replace(".read_uv()", ".broken()").replace('"/cache"', '"/flash/cache"')
+    assert broken.count(".broken()") == 1
+    (tmp_path / "main.py").write_text(broken)
+    board.heap = "160k"
+    lines = board.run("example_job", example=str(tmp_path / "main.py"), memory=str(tmp_path / "rtc")).splitlines()
+    assert "AttributeError" in lines[-2] and lines[-1] == "asleep for 60000 ms"
