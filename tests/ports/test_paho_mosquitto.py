@@ -1,7 +1,6 @@
 """The transport on paho against a real Mosquitto: TCP, TLS and websockets, MQTT 3.1.1 and 5."""
 
 import os
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from persistmq.transport import PahoTransport
 from persistmq_core import packets
 from persistmq_core.contracts import DOWN, UP
 from tests.support.acknowledgements import acknowledgements
+from tests.support.certificate import make_certificate
 from tests.support.mosquitto import HOST, Mosquitto, free_port
 from tests.support.scripted_broker import until
 
@@ -47,27 +47,6 @@ class Broker:
         transport.open(False)
         until(transport, lambda: transport.state() == UP)
         return transport
-
-
-def make_certificate(folder: Path, name: str) -> str:
-    """Self-signed, for 127.0.0.1, so that it is its own authority. The key is beside it."""
-    certificate = folder / (name + ".pem")
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-days",
-        "2",
-    ]
-    command += ["-subj", "/CN=" + name, "-addext", "subjectAltName=IP:" + HOST]
-    command += ["-keyout", str(folder / (name + ".key")), "-out", str(certificate)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return str(certificate)
 
 
 @pytest.fixture(scope="module")
