@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from persistmq import PersistClient
 
-from tests.support.mosquitto import Mosquitto
+from tests.support.certificate import make_certificate
+from tests.support.mosquitto import HOST, Mosquitto, free_port
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -30,11 +31,17 @@ def test_the_readme_has_these_commands_and_no_others() -> None:
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=[f"example-{number}" for number in range(1, len(EXAMPLES) + 1)])
 def test_an_example_runs_and_what_it_publishes_is_stored_or_delivered(example: str, tmp_path: Path) -> None:
-    with Mosquitto() as broker:
-        text = re.sub(r'"/[a-z/]*cache"', repr(str(tmp_path / "cache")), example)
-        text = re.sub(r'connect_async\((mqtt_host=)?"[a-z.]+"', rf'connect_async("127.0.0.1", {broker.port}', text)
+    lines, tls_port = [], free_port()
+    if has_tls := ", 8883)" in example:
+        certificate = make_certificate(tmp_path, "ca")
+        lines = [f"listener {tls_port} {HOST}", f"certfile {certificate}", f"keyfile {tmp_path / 'ca.key'}"]
+    with Mosquitto(config_lines=lines) as broker:
+        port = tls_port if has_tls else broker.port
+        text = re.sub(r'"[a-z/]*cache"', repr(str(tmp_path / "cache")), example)
+        text = re.sub(r'connect_async\((mqtt_host=)?"[a-z.]+"', rf'connect_async("127.0.0.1", {port}', text)
+        text = text.replace(", 8883)", ")")
         text = text.replace("time.sleep(1)", "time.sleep(0.01)")
-        assert text.count(str(broker.port)) == text.count(str(tmp_path)) == 1
+        assert text.count(str(port)) == text.count(str(tmp_path)) == 1
         command = [sys.executable, "-c", text]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
@@ -43,6 +50,7 @@ def test_an_example_runs_and_what_it_publishes_is_stored_or_delivered(example: s
     published = example.count("client.publish") + ("client.publish_many" in example)
     assert status["accepted"] == (20 if "range(20)" in example else published)
     assert status["delivered"] + status["waiting"] == status["accepted"]
+    assert "client.flush(" not in example or status["waiting"] == 0
 
 
 def test_the_board_s_example_compiles_and_names_what_there_is(tmp_path: Path) -> None:
