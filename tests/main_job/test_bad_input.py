@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from persistmq import CacheInUse, ClientStopped, FormatError, PersistClient
 
 from tests.main_job.cache_files import contents, make_newer, nothing_changes_in
@@ -87,7 +89,13 @@ BAD_SETTINGS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"clean_session": True}, ValueError, "clean_session=True"),
     ({"reconnect_on_failure": True}, ValueError, "reconnect_on_failure=True"),
     ({"colour": "red"}, TypeError, "colour"),
+    ({"keepalive": 30}, TypeError, "keepalive is a parameter of connect_async(), not of PersistClient"),
+    ({"host": "x", "port": 1883}, TypeError, "host is a parameter of connect_async()"),
+    ({"mqtt_port": 1883}, TypeError, "mqtt_port is a parameter of connect_async()"),
 ]
+
+ENDS_WITH_THE_LINK = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+ENDS_WITH_THE_LINK.SessionExpiryInterval = 0
 
 BAD_ADDRESSES: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"mqtt_host": ""}, ValueError, "not ''"),
@@ -100,6 +108,7 @@ BAD_ADDRESSES: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"mqtt_port": True}, TypeError, "True"),
     ({"keepalive": -1}, ValueError, "keepalive (seconds) is -1, it must be from 0 to 65535"),
     ({"clean_start": True}, ValueError, "clean_start=True"),
+    ({"properties": ENDS_WITH_THE_LINK}, ValueError, "SessionExpiryInterval=0: the broker would forget"),
 ]
 
 

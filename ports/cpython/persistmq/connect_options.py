@@ -13,6 +13,8 @@ _SESSION_EXPIRY_S_MAX = 0xFFFFFFFF  # 5.0, 3.1.2.11.2: never
 _KEEPALIVE_S_MAX = 65535
 _VERSIONS = (MQTTProtocolVersion.MQTTv311, MQTTProtocolVersion.MQTTv5)
 _TRANSPORTS = ("tcp", "websockets", "unix")
+_FORGETS = "the broker would forget what it has of a message when the link drops"
+_OF_AN_ADDRESS = {"mqtt_host", "mqtt_port", *inspect.signature(Client.connect_async).parameters}
 
 
 def client_options(client_id: str, paho_kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -23,8 +25,10 @@ def client_options(client_id: str, paho_kwargs: dict[str, Any]) -> dict[str, Any
         raise ValueError("client_id %r has a NUL character or a surrogate (MQTT 1.5.4)" % client_id)
     if not 0 < len(client_id.encode()) <= 65535:
         raise ValueError("client_id has %d bytes, it must have 1 to 65535" % len(client_id.encode()))
+    for name in sorted(_OF_AN_ADDRESS & paho_kwargs.keys()):
+        raise TypeError("%s is a parameter of connect_async(), not of PersistClient" % name)
     if paho_kwargs.get("clean_session"):
-        raise ValueError("clean_session=True: the broker would forget what it has of a message when the link drops")
+        raise ValueError("clean_session=True: " + _FORGETS)
     if paho_kwargs.get("reconnect_on_failure"):
         raise ValueError("reconnect_on_failure=True: PersistMQ reconnects by itself")
     options: dict[str, Any] = {
@@ -53,7 +57,9 @@ def check_address(host: object, port: object, keepalive: object = 60, **connect_
     _check_number("port", port, 1, 65535)
     _check_number("keepalive (seconds)", keepalive, 0, _KEEPALIVE_S_MAX)
     if connect_kwargs.get("clean_start") is True:
-        raise ValueError("clean_start=True: the broker would forget what it has of a message when the link drops")
+        raise ValueError("clean_start=True: " + _FORGETS)
+    if getattr(connect_kwargs.get("properties"), "SessionExpiryInterval", None) == 0:
+        raise ValueError("SessionExpiryInterval=0: " + _FORGETS)
     inspect.signature(Client.connect_async).bind(None, host, **connect_kwargs)
 
 
