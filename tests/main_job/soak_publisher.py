@@ -47,7 +47,7 @@ class Publisher:
             cache_type=cache_type,
             durability=durability,
             worker=worker,
-            start_method="fork",  # the others take longer than a life
+            start_method="fork" if worker == "process" else "spawn",  # the others take longer than a life
             ack_timeout_ms=5000,
             reconnect_delay_ms_min=10,
             reconnect_delay_ms_max=100,

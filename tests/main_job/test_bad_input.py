@@ -1,6 +1,7 @@
 """What cannot be is said at once, with the value and the limit, and nothing is written for it."""
 
 import asyncio
+import inspect
 import os
 import re
 from collections.abc import Awaitable, Callable
@@ -89,6 +90,22 @@ BAD_SETTINGS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"clean_session": True}, ValueError, "clean_session=True"),
     ({"reconnect_on_failure": True}, ValueError, "reconnect_on_failure=True"),
     ({"colour": "red"}, TypeError, "colour"),
+    ({"window_qos2": None}, ValueError, "window_qos2 must be a whole number from 1 to 15000, not None"),
+    ({"window_qos2": "3", "drain": "live_first"}, ValueError, "window_qos2 must be a whole number from 1 to 15000"),
+    ({"window_qos2": 1, "drain": "live_first"}, ValueError, "window_qos2 must be 2 at least with drain="),
+    ({"inline_bytes_max": True}, ValueError, "inline_bytes_max must be a whole number, not True"),
+    ({"cache_messages_max": True}, ValueError, "cache_messages_max must be a number, not True"),
+    ({"cache_bytes_max": ""}, ValueError, "cache_bytes_max must be a number, not ''"),
+    ({"identity": "yes"}, TypeError, "identity must be True or False, not 'yes'"),
+    ({"bulk_compress": 1}, TypeError, "bulk_compress must be True or False, not 1"),
+    ({"drain_after_exit": None}, TypeError, "drain_after_exit must be True or False, not None"),
+    ({"full_timeout_ms": 0}, ValueError, 'full_timeout_ms=0 needs on_full="block"'),
+    ({"full_timeout_ms": 5, "on_full": "drop_oldest"}, ValueError, 'full_timeout_ms=5 needs on_full="block"'),
+    ({"backlog_share": 0.3}, ValueError, 'backlog_share=0.3 needs drain="live_first" or "interleaved"'),
+    ({"backlog_share": 0.3, "drain": "in_order"}, ValueError, 'needs drain="live_first" or "interleaved"'),
+    ({"spill_bytes": -5}, ValueError, 'spill_bytes=-5 needs durability="spill"'),
+    ({"spill_after_ms": 50, "durability": "async"}, ValueError, 'spill_after_ms=50 needs durability="spill"'),
+    ({"start_method": "fork"}, ValueError, 'start_method=\'fork\' needs worker="process"'),
     ({"keepalive": 30}, TypeError, "keepalive is a parameter of connect_async(), not of PersistClient"),
     ({"host": "x", "port": 1883}, TypeError, "host is a parameter of connect_async()"),
     ({"mqtt_port": 1883}, TypeError, "mqtt_port is a parameter of connect_async()"),
@@ -173,6 +190,12 @@ def test_a_timeout_that_cannot_be_is_named(make_client: Make) -> None:
         with pytest.raises(TypeError, match=r"^timeout is a number of seconds, or None, not '1'$"):
             asyncio.run(wait(partial(call, "1")))  # type: ignore[operator]
     assert client.publish("a", "c").seq == 2  # it was not stopped
+
+
+def test_every_default_may_be_given(tmp_path: Path) -> None:
+    parameters = inspect.signature(PersistClient).parameters.values()
+    defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
+    PersistClient("pole", **defaults | {"cache_path": tmp_path}).stop()
 
 
 @pytest.mark.filterwarnings("error")

@@ -457,7 +457,9 @@ def test_while_the_disk_is_full_new_messages_wait_behind_the_old_ones(
     monkeypatch.setattr("persistmq.older_caches.BATCH_MESSAGES", 10)
     write_database(cache, numbered(35))
     disk = FullDisk(cache_type, monkeypatch, 2)
-    client = make_client(worker=worker, start_method="fork", durability=durability, spill_after_ms=50)
+    quick: dict[str, Any] = {"spill_after_ms": 50} if durability == "spill" else {}
+    quick |= {"start_method": "fork"} if worker == "process" else {}
+    client = make_client(worker=worker, durability=durability, **quick)
     status = client.get_status()
     assert status["accepted"] == 20
     assert "wait to be taken over: " in status["takeover_error"]

@@ -10,15 +10,15 @@ from paho.mqtt.enums import MQTTProtocolVersion
 
 from persistmq_core.bulk import Bulk
 from persistmq_core.bundles import FORMS
-from persistmq_core.limits import REMAINING_LENGTH_MAX
+from persistmq_core.limits import REMAINING_LENGTH_MAX, SPILL_AFTER_MS, SPILL_BYTES
 from persistmq_core.options import Options
 
-from .checks import bound, check_number, one_of
+from .checks import bound, check_flag, check_number, one_of
 from .delivery_here import gather_ms_of
 from .full_cache import ON_FULL
 from .ram_first import check_spill
-from .two_lanes import check_drain, check_path, pace_of
-from .worker_start import check_start_method
+from .two_lanes import BACKLOG_SHARE, check_drain, check_path, pace_of
+from .worker_start import START_METHODS, check_start_method
 from .zlib_compressor import Zlib
 
 _AS_GIVEN = (
@@ -31,6 +31,15 @@ _AS_GIVEN = (
     "segment_bytes_max",
     "free_bytes_min",
 )
+_FLAGS = ("bulk_compress", "identity", "drain_after_exit")
+# A parameter, its default, and the values of another one with which it does something.
+_ONLY_WITH = (
+    ("full_timeout_ms", None, "on_full", ("block",)),
+    ("spill_bytes", SPILL_BYTES, "durability", ("spill",)),
+    ("spill_after_ms", SPILL_AFTER_MS, "durability", ("spill",)),
+    ("backlog_share", BACKLOG_SHARE, "drain", ("live_first", "interleaved")),
+    ("start_method", START_METHODS[0], "worker", ("process",)),
+)
 
 
 def engine_options(given: dict[str, Any], protocol: object) -> dict[str, Any]:
@@ -42,7 +51,6 @@ def engine_options(given: dict[str, Any], protocol: object) -> dict[str, Any]:
     inline_bytes_max = given["inline_bytes_max"]
     options = {name: given[name] for name in _AS_GIVEN} | {
         "inline_bytes_max": REMAINING_LENGTH_MAX if inline_bytes_max is None else inline_bytes_max,
-        "gather_ms": gather_ms_of(given["window_qos2"]),
         "session_marker": zlib.crc32(given["client_id"].encode()),
         "trust_lost_session": given["on_session_lost"] == "trust",
         "cache_bytes_max": bound("cache_bytes_max", given["cache_bytes_max"]),
@@ -52,11 +60,15 @@ def engine_options(given: dict[str, Any], protocol: object) -> dict[str, Any]:
         "identity": given["client_id"] if given["identity"] else "",
     }
     Options(**options)  # which looks at the numbers
-    return options
+    if given["drain"] is not None and given["window_qos2"] < 2:
+        raise ValueError("window_qos2 must be 2 at least with drain=: each lane has half of it")
+    return options | {"gather_ms": gather_ms_of(given["window_qos2"])}
 
 
 def _check(given: dict[str, Any], protocol: object) -> None:
-    worker, durability, drain, window_qos2 = (given[name] for name in ("worker", "durability", "drain", "window_qos2"))
+    worker, durability, drain = (given[name] for name in ("worker", "durability", "drain"))
+    for name in _FLAGS:
+        check_flag(name, given[name])
     one_of("durability", durability, ("sync", "async", "spill"))
     one_of("worker", worker, ("thread", "process"))
     one_of("on_session_lost", given["on_session_lost"], ("resend", "trust"))
@@ -67,14 +79,16 @@ def _check(given: dict[str, Any], protocol: object) -> None:
     check_drain(drain, given["backlog_share"], (given["drain_messages_per_s"], given["drain_bytes_per_s"]), worker)
     check_start_method(given["start_method"])
     check_number("full_timeout_ms", given["full_timeout_ms"], 0)
-    for name in _AS_GIVEN:
+    for name in (*_AS_GIVEN, "inline_bytes_max", "spill_after_ms"):
         if isinstance(given[name], bool):
             raise ValueError(f"{name} must be a whole number, not {given[name]!r}")
     shortest, longest = given["reconnect_delay_ms_min"], given["reconnect_delay_ms_max"]
     if isinstance(shortest, int) and isinstance(longest, int) and longest < shortest:
         raise ValueError(f"reconnect_delay_ms_max must be reconnect_delay_ms_min ({shortest}) at least, not {longest}")
-    if drain is not None and window_qos2 < 2:
-        raise ValueError("window_qos2 must be 2 at least with drain=: each lane has half of it")
+    for name, default, other, values in _ONLY_WITH:
+        if given[name] != default and given[other] not in values:
+            wanted = " or ".join(f'"{value}"' for value in values)
+            raise ValueError(f"{name}={given[name]!r} needs {other}={wanted}: else it does nothing")
     if given["on_full"] == "drop_oldest" and worker == "process":
         raise ValueError('on_full="drop_oldest" needs worker="thread": while another process delivers none can go')
     if given["drain_after_exit"] and worker == "thread":

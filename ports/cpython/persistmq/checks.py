@@ -2,7 +2,8 @@
 
 
 def bound(name: str, value: int | None) -> int:
-    """For the engine, where 0 is no bound. Raises ValueError for 0."""
+    """For the engine, where 0 is no bound. Raises ValueError for 0, and for what is no number."""
+    check_number(name, value)
     if value == 0:
         raise ValueError(f"{name} is 0: nothing could be published; None is no bound")
     return value or 0
@@ -22,6 +23,12 @@ def check_number(name: str, value: object, least: float | None = None) -> None:
         raise ValueError(f"{name} must be a number, not {value!r}")
     if least is not None and not value >= least:
         raise ValueError(f"{name} must be {least} or more, or None for no bound, not {value!r}")
+
+
+def check_flag(name: str, value: object) -> None:
+    """Raises TypeError for what is no boolean."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, not {value!r}")
 
 
 def check_timeout(timeout: object, may_be_none: bool = True) -> None:

@@ -53,7 +53,7 @@ from .ram_first import RamFirst
 from .recorded_client import check_portable
 from .takeover import take_over
 from .transport import PahoTransport
-from .two_lanes import ahead_store, lanes_of, together
+from .two_lanes import BACKLOG_SHARE, ahead_store, lanes_of, together
 from .writer import Writer
 
 logger = logging.getLogger("persistmq")
@@ -189,7 +189,7 @@ class PersistClient:
         expires_after: float | None = None,
         on_session_lost: str = "resend",
         drain: str | None = None,
-        backlog_share: float = 0.5,
+        backlog_share: float = BACKLOG_SHARE,
         drain_messages_per_s: float | None = None,
         drain_bytes_per_s: float | None = None,
         identity: bool = False,
