@@ -49,6 +49,7 @@ from .lock import CacheLock
 from .loops import LoopCalls, are_behind
 from .messages import Message, Payload, expiry_seconds, with_defaults
 from .outcomes import Outcomes
+from .owned_client import IN_CHILD
 from .ram_first import RamFirst
 from .recorded_client import check_portable
 from .takeover import take_over
@@ -546,7 +547,7 @@ class PersistClient:
 
     def _check_process(self) -> None:
         if self._forked:
-            raise RuntimeError("this client belongs to the parent process; make one in the child, on another cache")
+            raise RuntimeError(IN_CHILD)
 
     def _in_ram(self) -> int:
         return self._engine.spill.waiting() if self._engine.spill is not None else 0

@@ -65,7 +65,8 @@ class DeliveryHere:
         self._transport.wake()
 
     def forget_in_child(self) -> None:
-        """In a forked child: nothing of this works there, and nothing needs to be given back."""
+        """In a forked child: nothing of this works there."""
+        self._transport.client.forget_in_child()
 
     def cursors(self) -> tuple[int, ...]:
         """All before these numbers is settled, in each lane."""

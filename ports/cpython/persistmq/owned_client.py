@@ -14,6 +14,7 @@ def _refusal(name: str, instead: str) -> Callable[..., NoReturn]:
     return refuse
 
 
+IN_CHILD = "this client belongs to the parent process; make one in the child, on another cache"
 _LOOP = "PersistClient runs the network loop"
 
 
@@ -35,3 +36,11 @@ class OwnedClient(Client):
     loop_forever = _refusal("loop_forever", _LOOP + "; wait for what ends your program instead")
     loop_read = _refusal("loop_read", _LOOP)
     loop_misc = _refusal("loop_misc", _LOOP)
+
+    def forget_in_child(self) -> None:
+        """In a forked child: from now on RuntimeError instead of a success, where nobody is to send anything."""
+
+        def refuse(*args: object, **kwargs: object) -> NoReturn:
+            raise RuntimeError(IN_CHILD)
+
+        vars(self).update(publish=refuse, subscribe=refuse, unsubscribe=refuse)
