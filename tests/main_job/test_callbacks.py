@@ -148,3 +148,12 @@ def test_a_will_is_published_when_the_link_breaks_and_not_when_the_client_stops(
     assert sock is not None
     sock.shutdown(2)
     assert receiver.wait(1) == ["gone"]
+
+
+@pytest.mark.parametrize("name", ["on_connect", "on_disconnect", "on_publish", "on_message", "on_subscribe", "on_log"])
+def test_a_callback_of_pahos_is_refused_where_it_would_never_be_called(make_client: Make, name: str) -> None:
+    client = make_client()
+    with pytest.raises(AttributeError, match=f"{name} is a callback of paho's: set it on mqtt_client"):
+        setattr(client, name, print)
+    setattr(client.mqtt_client, name, print)
+    assert not hasattr(client, name)

@@ -62,6 +62,13 @@ logger = logging.getLogger("persistmq")
 _STOP_GRACE_S = 10.0  # for the disk, beyond the timeout of stop()
 
 
+def _of_paho(name: str) -> property:
+    def refuse(client: "PersistClient", callback: object) -> None:
+        raise AttributeError(f"{name} is a callback of paho's: set it on mqtt_client, here it would never be called")
+
+    return property(None, refuse)
+
+
 class PersistClient:
     """A durable MQTT publisher on one cache directory.
 
@@ -159,6 +166,13 @@ class PersistClient:
         ValueError, TypeError: a parameter that cannot be. CacheInUse: another process has the cache. FormatError: a
         cache of a newer version, left untouched. OSError: the directory cannot be used.
     """
+
+    on_connect = _of_paho("on_connect")
+    on_disconnect = _of_paho("on_disconnect")
+    on_publish = _of_paho("on_publish")
+    on_message = _of_paho("on_message")
+    on_subscribe = _of_paho("on_subscribe")
+    on_log = _of_paho("on_log")
 
     def __init__(
         self,
