@@ -138,6 +138,8 @@ def test_the_keyboard_ends_it_too(broker: Mosquitto, tmp_path: Path) -> None:
     (("-o", "out.jsonl"), "the output is jsonl:FILE, or the URL of a database"),
     (("-o", "mysql://x/y"), "SQLite or PostgreSQL, not mysql"),
     (("-o", "jsonl:/dev/null/x"), "Not a directory"),
+    (("-o", "jsonl:missing/folder/x.jsonl"), "/missing/folder'"),
+    (("-o", "jsonl:missing/folder/x.jsonl", "--state", "state"), "No such file or directory: '"),
     (("-o", "sqlite:////no/such/folder/x"), "unable to open database file"),
     (("-o", "jsonl:/no/such/file", "--status"), "No such file or directory"),
     (("-o", "jsonl:x", "-h", "mqtt://x"), "host is a name or an address"),
@@ -149,6 +151,7 @@ def test_mistakes_are_said_in_one_line(
     result = ran(*arguments)
     assert result.exit_code in (1, 2) and words in result.output, result.output
     assert "Traceback" not in result.output
+    assert not list(tmp_path.glob("missing*")), "nothing is made for it"
 
 
 def test_a_file_that_another_one_writes_is_refused(tmp_path: Path) -> None:

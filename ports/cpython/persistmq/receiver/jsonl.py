@@ -35,6 +35,8 @@ class JsonLines(Output):
         self, path: "str | os.PathLike[str]", state_path: "str | os.PathLike[str]", expects_all: bool = False
     ) -> None:
         self.path = os.path.abspath(os.fspath(path))
+        # A folder that is not there is a mistake, or not mounted: beside the ledger it would be made.
+        os.scandir(os.path.dirname(self.path)).close()
         self._files = LedgerFiles(state_path, expects_all)
         self.ledger = self._files.ledger
         self._fd = -1
