@@ -1,6 +1,7 @@
 """persistmq-receive, as a user runs it."""
 
 import json
+import select
 import signal
 import sqlite3
 import subprocess
@@ -124,6 +125,12 @@ def test_user_password_and_tls(make_client: Make, tmp_path: Path) -> None:
             assert "as persistmq-receive" in broker.log_text() and "u'user'" in broker.log_text()
         with receiving(broker, *options, "--insecure", host="localhost"):
             pass
+
+
+def test_it_says_on_stderr_that_it_is_connected(broker: Mosquitto, tmp_path: Path) -> None:
+    with receiving(broker, "-t", "a/#", "-t", "b", "-o", f"jsonl:{tmp_path}/out") as process:
+        assert process.stderr is not None and select.select([process.stderr], [], [], 10)[0]
+        assert process.stderr.readline().endswith(f" INFO connected to 127.0.0.1:{broker.port}, subscribed to a/#, b\n")
 
 
 def test_the_keyboard_ends_it_too(broker: Mosquitto, tmp_path: Path) -> None:

@@ -186,12 +186,34 @@ def test_a_refused_subscription_and_one_with_qos_2_are_said(
     with running(tmp_path / "state", broker.port, topics=["one", "no"]) as receiving:
         assert until(lambda: receiving.subscriber.connected)
         codes = [ReasonCode(PacketTypes.SUBACK, identifier=code) for code in (1, 0x87)]
-        receiving.subscriber._on_subscribe(receiving.subscriber.client, None, 1, codes, None)
+        mid = receiving.subscriber._asked_mid
+        receiving.subscriber._on_subscribe(receiving.subscriber.client, None, mid, codes, None)  # type: ignore[arg-type]
         receiving.subscriber.client.subscribe("two", 2)
         publisher.publish("two", "x")
         assert until(lambda: b"x" in receiving.payloads())
     assert "there is a subscription with QoS 2" in caplog.text
     assert "the broker refused the subscription to no: Not authorized" in caplog.text
+
+
+@pytest.mark.parametrize("version", [4, 5])
+def test_each_connection_and_what_it_is_subscribed_to_is_said_once(
+    tmp_path: Path, version: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "persistmq.receiver")
+    client = paho.Client(
+        CallbackAPIVersion.VERSION2,
+        "historian",
+        protocol=MQTTProtocolVersion(version),
+        clean_session=None if version == 5 else False,
+    )
+    with Mosquitto() as broker, running(tmp_path / "state", broker.port, client, topics=["a/#", "b"]) as receiving:
+        said = f"connected to 127.0.0.1:{broker.port}, subscribed to a/#, b"
+        assert until(lambda: caplog.text.count(said) == 1)
+        client.subscribe("c")  # somebody else's
+        client.socket().close()  # type: ignore[union-attr] # the session is kept
+        assert until(lambda: caplog.text.count(said) == 2)
+        assert until(lambda: receiving.subscriber.connected)
+    assert caplog.text.count("connected to ") == 2
 
 
 def test_without_a_broker_it_tries_again_and_says_why(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -85,6 +85,8 @@ class Subscriber:
                 raise ValueError("the filter %r is to be subscribed to, and its subscription ended" % topic)
         self._arrived: list[paho.MQTTMessage] = []
         self._connect: Callable[[], object] | None = None
+        self._where = ""
+        self._asked_mid: int | None = None  # of our SUBSCRIBE
         self._must_stop = threading.Event()
         self._backoff = Backoff(reconnect_delay_ms_min, reconnect_delay_ms_max, SystemRandom())
         self.connections = 0
@@ -102,6 +104,7 @@ class Subscriber:
         if self.client.protocol == MQTTProtocolVersion.MQTTv5:
             properties = session_properties(connect_kwargs.pop("properties", None))
             connect_kwargs |= {"clean_start": False, "properties": properties}
+        self._where = "%s:%d" % (host, port)
         self._connect = lambda: self.client.connect(host, port, keepalive, **connect_kwargs)
 
     def run(self) -> None:
@@ -199,14 +202,23 @@ class Subscriber:
             client.unsubscribe(self._unwanted)
         if client.protocol == MQTTProtocolVersion.MQTTv5:
             options = SubscribeOptions(self._qos, retainHandling=_SEND_RETAINED_ONCE)
-            client.subscribe([(topic, options) for topic in self._topics])
+            _, self._asked_mid = client.subscribe([(topic, options) for topic in self._topics])
         elif not flags.session_present or self.connections == 1:
-            client.subscribe([(topic, self._qos) for topic in self._topics])
+            _, self._asked_mid = client.subscribe([(topic, self._qos) for topic in self._topics])
+        else:
+            self._say_subscribed(self._topics)
 
-    def _on_subscribe(self, _client: paho.Client, _data: Any, _mid: int, codes: Any, _properties: Any) -> None:
-        for topic, code in zip(self._topics, codes, strict=False):
+    def _on_subscribe(self, _client: paho.Client, _data: Any, mid: int, codes: Any, _properties: Any) -> None:
+        if mid != self._asked_mid:
+            return  # somebody else's, on the same client
+        answers = list(zip(self._topics, codes, strict=False))
+        for topic, code in answers:
             if code.value >= _FAILURE:
                 logger.error("the broker refused the subscription to %s: %s", topic, code)
+        self._say_subscribed([topic for topic, code in answers if code.value < _FAILURE])
+
+    def _say_subscribed(self, topics: list[str]) -> None:
+        logger.info("connected to %s, subscribed to %s", self._where, ", ".join(topics) or "nothing")
 
     def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
         self._arrived.append(message)
