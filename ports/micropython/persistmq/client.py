@@ -106,8 +106,9 @@ class PersistClient(Outcomes):
         self._check_alive()
         if not isinstance(mqtt_host, str) or not mqtt_host or "://" in mqtt_host:
             raise ValueError("host is a name or an address, not %r" % (mqtt_host,))
-        if not 0 < mqtt_port < 65536 or not 0 <= keepalive < 65536:
-            raise ValueError("port is 1 to 65535 and keepalive 0 to 65535 seconds")
+        for name, number, least in (("port", mqtt_port, 1), ("keepalive", keepalive, 0)):
+            if not isinstance(number, int) or not least <= number < 65536:
+                raise ValueError("%s is a whole number from %d to 65535, not %r" % (name, least, number))
         if self._has_address:
             self._engine.reconnect(self._clock.now_ms(), "the broker's address was changed")
         self.mqtt_client.configure(mqtt_host, mqtt_port, user, password, ssl, keepalive)

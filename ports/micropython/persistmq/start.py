@@ -60,8 +60,15 @@ class Start:
             raise ValueError("client_id must be a string that is not empty, not %r" % (client_id,))
         _one_of("cache_type", cache_type, ("flat",))
         _one_of("durability", durability, ("sync", "async", "spill"))
-        if spill_after_ms < 1:
-            raise ValueError("spill_after_ms must be 1 at least, not %r" % spill_after_ms)
+        for name, least, number in (
+            ("spill_after_ms", 1, spill_after_ms),
+            ("staged_bytes_max", 0, staged_bytes_max),
+            ("full_timeout_ms", 0, full_timeout_ms or 0),
+            ("drain_messages_per_s", 0, drain_messages_per_s or 0),
+            ("drain_bytes_per_s", 0, drain_bytes_per_s or 0),
+        ):
+            if not isinstance(number, (int, float)) or number < least:
+                raise ValueError("%s must be %d at least, not %r" % (name, least, number))
         _one_of("on_session_lost", on_session_lost, ("resend", "trust"))
         _one_of("on_full", on_full, ("reject", "block", "drop_oldest"))
         if 0 in (cache_bytes_max, cache_messages_max):

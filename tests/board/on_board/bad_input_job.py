@@ -1,0 +1,25 @@
+"""Arguments that cannot be, one after the other; what is said of each. Options: client, address."""
+
+import os
+
+import board
+
+board.mount()
+
+from persistmq import PersistClient  # noqa: E402
+
+for named in board.options["client"]:
+    try:
+        PersistClient("x", cache_path="/flash/cache", **named)
+        print("taken")
+    except ValueError as error:
+        print(error)
+print("flash", os.listdir("/flash"))
+client = PersistClient("x", cache_path="/flash/cache")
+for named in board.options["address"]:
+    try:
+        client.connect_async(**named)
+        print("taken")
+    except ValueError as error:
+        print(error)
+client.stop()

@@ -1,0 +1,27 @@
+"""What cannot be is said at once on a board too, with the value and the limit."""
+
+from typing import Any
+
+from tests.board.engine import Board
+
+CLIENTS: list[tuple[dict[str, Any], str]] = [
+    ({"drain_messages_per_s": -1}, "drain_messages_per_s must be 0 at least, not -1"),
+    ({"drain_bytes_per_s": "1"}, "drain_bytes_per_s must be 0 at least, not '1'"),
+    ({"full_timeout_ms": "x"}, "full_timeout_ms must be 0 at least, not 'x'"),
+    ({"full_timeout_ms": -1}, "full_timeout_ms must be 0 at least, not -1"),
+    ({"staged_bytes_max": -1}, "staged_bytes_max must be 0 at least, not -1"),
+    ({"staged_bytes_max": None}, "staged_bytes_max must be 0 at least, not None"),
+    ({"spill_after_ms": "5"}, "spill_after_ms must be 1 at least, not '5'"),
+]
+ADDRESSES: list[tuple[dict[str, Any], str]] = [
+    ({"mqtt_host": "x", "mqtt_port": "1883"}, "port is a whole number from 1 to 65535, not '1883'"),
+    ({"mqtt_host": "x", "mqtt_port": 65536}, "port is a whole number from 1 to 65535, not 65536"),
+    ({"mqtt_host": "x", "keepalive": -1}, "keepalive is a whole number from 0 to 65535, not -1"),
+    ({"mqtt_host": "x", "keepalive": None}, "keepalive is a whole number from 0 to 65535, not None"),
+]
+
+
+def test_what_cannot_be_is_said_and_nothing_is_written(board: Board) -> None:
+    arguments = {"client": [named for named, _ in CLIENTS], "address": [named for named, _ in ADDRESSES]}
+    said = board.run("bad_input_job", **arguments).splitlines()
+    assert said == [words for _, words in CLIENTS] + ["flash []"] + [words for _, words in ADDRESSES]
