@@ -158,8 +158,8 @@ class Delivery(Walk):
                 # Nearly always it is the common form of both versions: four bytes, for which no tuple is made.
                 kind = came[at]
                 reason = 0
-                if at + 4 <= size and came[at + 1] == 2 and kind in kinds:
-                    identifier = came[at + 2] << 8 | came[at + 3]
+                identifier = came[at + 2] << 8 | came[at + 3] if at + 4 <= size and came[at + 1] == 2 else 0
+                if identifier and kind in kinds:
                     at += 4
                 else:
                     kind, identifier, reason, at = packets.acknowledgement(came, at)

@@ -114,6 +114,13 @@ class AcknowledgementTest(DeliveryTestCase):
         with self.assertRaises(ProtocolError):
             self.take(b"\x30\x03\0\1t")
 
+    def test_an_acknowledgement_of_no_message_is_an_error_and_what_stands_behind_it_does_not_count(self):
+        self.publish(1, 1)
+        self.fill()
+        with self.assertRaises(ProtocolError):
+            self.take(ack(PUBACK, 1), wire.acknowledgement(PUBACK, 0), ack(PUBACK, 2))
+        self.assertEqual(self.diary.delivered_seqs, [1])
+
     def test_the_sums_hold_across_the_wrap_of_the_identifier(self):
         self.spool.first_seq = self.journal.end_seq = 59998
         self.delivery.window.load(59998, bytearray(8))
