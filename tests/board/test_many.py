@@ -29,8 +29,8 @@ def test_faster_than_umqtt_that_stores_nothing(board: Board, broker: Mosquitto) 
     client = {"durability": "async", "window": 144, "segment_bytes_max": 65536, "send_bytes": 16384}
     client |= {"staged_bytes_max": 16384, "read_bytes": 4096}
     jobs = {
-        "persistmq": {"count": 40000, "batch": 100, "client": client},
-        "umqtt": {"count": 40000, "umqtt": True, "nodelay": True},
+        "persistmq": {"count": 60000, "batch": 100, "client": client},
+        "umqtt": {"count": 60000, "umqtt": True, "nodelay": True},
         "umqtt as it is": {"count": 20, "umqtt": True},
     }
     per_s = {name: figures(board.run("throughput_job", port=broker.port, **job))["per_s"] for name, job in jobs.items()}

@@ -223,6 +223,12 @@ MUTANTS = (
            "crash link", "The broker is made to forget before it is on storage what has ended."),
     Mutant("forgets-early", 9, "session.py", "        return self._distrusts and self._is_behind()",
            "        return self._distrusts", "crash link", "The broker is made to forget what is in flight."),
+    Mutant("renewal-endless", 9, "engine.py", "            if session.is_renewing or not session.may_renew():",
+           "            if session.is_renewing:", "crash link refuse broker",
+           "Where the application subscribed meanwhile, a connection that was to end with its session goes on for ever."),
+    Mutant("expired-in-flight", 2, "walk.py", "        seq = max(window.cursor, self._sent_end)\n",
+           "        seq = window.cursor\n", "expiry crash link",
+           "Without a connection a message that the broker may have counts as expired."),
     # Large payloads.
     Mutant("payload-unsynced", 1, "payloads.py", "                    self._store.sync(self._name)\n",
            "                    pass\n", "large crash",
