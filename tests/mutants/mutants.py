@@ -225,7 +225,7 @@ MUTANTS = (
            "        return self._distrusts", "crash link", "The broker is made to forget what is in flight."),
     Mutant("renewal-endless", 9, "engine.py", "            if session.is_renewing or not session.may_renew():",
            "            if session.is_renewing:", "crash link refuse broker",
-           "Where the application subscribed meanwhile, a connection that was to end with its session goes on for ever."),
+           "Where the application subscribed meanwhile, the connection that was to end goes on for ever."),
     Mutant("expired-in-flight", 2, "walk.py", "        seq = max(window.cursor, self._sent_end)\n",
            "        seq = window.cursor\n", "expiry crash link",
            "Without a connection a message that the broker may have counts as expired."),
