@@ -210,6 +210,7 @@ def test_a_link_that_freezes_is_noticed_by_keep_alive_while_nothing_is_published
 
 
 def test_the_hook_is_asked_before_each_attempt(board: Board, broker: Mosquitto, receiver: Receiver) -> None:
+    board.heap = "160k"  # two clients, one after the other: the heap has holes then
     output = board.run("hook_job", port=broker.port)
     assert output.splitlines()[-1] == "all good"
     assert receiver.wait(3) == ["after the hook", "calls back", "from a callback"]
