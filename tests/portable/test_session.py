@@ -8,7 +8,7 @@ from tests.support.world import World
 
 
 class SessionTest(unittest.TestCase):
-    def lose(self, world, keep_session=False):
+    def restart(self, world, keep_session=False):
         """The broker restarts; with QoS 2 somewhere between PUBREC and PUBCOMP."""
         world.online()
         world.broker.stay_silent(packets.PUBCOMP)
@@ -16,6 +16,10 @@ class SessionTest(unittest.TestCase):
         world.steps(4)
         world.broker.heal()
         world.broker.restart(keep_session)
+
+    def lose(self, world, keep_session=False):
+        """The same, and what becomes of it."""
+        self.restart(world, keep_session)
         world.run(3000)
 
     def test_a_lost_session_is_sent_again_as_new_and_counted(self):
@@ -42,12 +46,7 @@ class SessionTest(unittest.TestCase):
     def test_what_the_broker_forgot_is_sent_again_whichever_slot_is_damaged(self):
         for slot in checkpoints.NAMES:
             world = World()
-            world.online()
-            world.broker.stay_silent(packets.PUBCOMP)
-            world.publish(b"m", 2)
-            world.steps(4)
-            world.broker.heal()
-            world.broker.restart(False)
+            self.restart(world)
             world.broker.deliveries.clear()
             while len(world.sent(packets.PUBLISH)) < 2:
                 world.step(10)
@@ -59,12 +58,7 @@ class SessionTest(unittest.TestCase):
 
     def test_what_goes_as_new_is_on_storage_before_the_first_byte(self):
         world = World()
-        world.online()
-        world.broker.stay_silent(packets.PUBCOMP)
-        world.publish(b"m", 2)
-        world.steps(4)
-        world.broker.heal()
-        world.broker.restart(False)
+        self.restart(world)
         world.store.fail_next("replace", 28, times=2)
         world.run(500)
         self.assertEqual(len(world.sent(packets.PUBLISH)), 1)
@@ -75,12 +69,7 @@ class SessionTest(unittest.TestCase):
 
     def test_what_was_forgotten_is_on_storage_before_the_next_connection_is_used(self):
         world = World(trust_lost_session=True, checkpoint_delay_ms=60000)
-        world.online()
-        world.broker.stay_silent(packets.PUBCOMP)
-        world.publish(b"m", 2)
-        world.steps(4)
-        world.broker.heal()
-        world.broker.restart(False)
+        self.restart(world)
         world.store.fail_next("replace", 28)
         while len(world.diary.connections) < 2:  # the broker keeps the session of the attempt between
             world.step(10)
