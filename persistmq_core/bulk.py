@@ -378,7 +378,7 @@ class BulkDelivery(Delivery):
                 if seq == batch_first:
                     raise
                 break  # what was read goes out first
-            if record is None or record.is_apart or not 0 < record.qos <= transport.qos_max:
+            if record is None or record.is_apart() or not 0 < record.qos <= transport.qos_max:
                 break
             if record.retain and not transport.retain_available:
                 break

@@ -175,7 +175,7 @@ class PersistmqForm(SimpleForm):
         cbor.string(out, cbor.BYTES, record.payload)
         cbor.head(out, cbor.UINT, record.qos)
         cbor.boolean(out, record.retain)
-        cbor.head(out, cbor.UINT, record.accepted_ms)
+        cbor.head(out, cbor.UINT, record.accepted_ms())
         cbor.head(out, cbor.UINT, record.expires_s)
 
 

@@ -20,5 +20,5 @@ def dead_letter_name(seq: int, cache_id: int, reason_code: int) -> str:
 
 def park(store: Store, record: Record, cache_id: int, reason_code: int) -> None:
     """Write it under a name of its own, durably. Doing it twice is harmless. Raises OSError."""
-    content = encode_header(record.seq, 0, cache_id) + bytes(record.frame)
+    content = encode_header(record.seq, 0, cache_id) + bytes(record.frame())
     store.replace(dead_letter_name(record.seq, cache_id, reason_code), content)

@@ -211,7 +211,7 @@ class Settling:
                 break  # its file is being read
             record = self._fetch(seq)
             files = None
-            if record is not None and record.is_apart:
+            if record is not None and record.is_apart():
                 files = self._payload_files()
                 reason = files.parked(seq, reason)
             if record is not None and reason >= 0:

@@ -13,7 +13,7 @@ def why(record: Record, transport: Transport, expires_s: int, properties: bytes)
     if record.retain and not transport.retain_available:
         return RETAIN_NOT_SUPPORTED
     length = 2 + len(record.topic) + len(record.payload) + (2 if record.qos else 0)
-    if record.is_apart:
+    if record.is_apart():
         length += record.apart_bytes
     if transport.protocol == 5:
         length += _with_its_length(len(properties) + (5 if expires_s else 0))

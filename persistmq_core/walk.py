@@ -124,7 +124,7 @@ class Walk(Settling):
                     break
                 expires_s = apart_bytes = reason = 0
                 if record.extra_bytes:
-                    if record.is_apart:
+                    if record.is_apart():
                         self._payload_files().note(seq)
                         apart_bytes = record.apart_bytes
                     if record.expires_s:
@@ -205,7 +205,7 @@ class Walk(Settling):
         age_ms = record.age_ms(now_ms, unix_ms, self._boot_ms, self._boot_seq)
         if self.jumps is not None and record.seq >= self._boot_seq:
             self.jumps.watch(now_ms, unix_ms)
-            age_ms = max(0, age_ms - self.jumps.behind_ms(record.accepted_ms))
+            age_ms = max(0, age_ms - self.jumps.behind_ms(record.accepted_ms()))
         return (record.expires_s * 1000 - age_ms + 999) // 1000
 
     def _open_stream(self, seq: int, record: Record) -> bool:
@@ -244,7 +244,7 @@ class Walk(Settling):
                     return False
                 if self._left_s(record, now_ms, clock) > 0:
                     break
-                if record.is_apart:
+                if record.is_apart():
                     self._payload_files().note(seq)
                 self._expire(seq)
             seq += 1

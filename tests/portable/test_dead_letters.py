@@ -33,7 +33,7 @@ class ParkTest(unittest.TestCase):
         self.assertEqual(reader.next(), RECORD)
         record = reader.record
         self.assertEqual(
-            (record.seq, bytes(record.topic), bytes(record.payload), record.qos, record.retain, record.accepted_ms),
+            (record.seq, bytes(record.topic), bytes(record.payload), record.qos, record.retain, record.accepted_ms()),
             (SEQ, b"a/b", b"payload", 2, True, 1767225600123),
         )
         self.assertEqual(reader.next(), END)

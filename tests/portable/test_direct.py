@@ -46,7 +46,7 @@ class DirectTest(unittest.TestCase):
             record = reader.record
             topic, payload = bytes(record.topic), bytes(record.payload)
             found.append(
-                (record.seq, topic, payload, record.qos, record.retain, record.accepted_ms, record.expires_s)
+                (record.seq, topic, payload, record.qos, record.retain, record.accepted_ms(), record.expires_s)
             )
         self.assertEqual((reader.next(), reader.tail_bytes), (END, 0))
         return found

@@ -64,7 +64,7 @@ class ParkedTest(unittest.TestCase):
         world.online().run(1000)
         found = parked.letters(world.store)
         self.assertEqual([letter.seq for letter in found], [1, 2, 3])
-        self.assertTrue(parked.read(world.store, found[0]).is_apart)
+        self.assertTrue(parked.read(world.store, found[0]).is_apart())
         self.assertEqual(world.store.snapshot()[parked.payload_name(found[0].name)], b"m0" * 20)
         self.assertEqual(parked.trim(world.store, 2), 1)
         parked.remove(world.store, found[1].name)

@@ -38,10 +38,10 @@ class EncodeTest(unittest.TestCase):
         self.assertEqual(record.measure(memoryview(content), 4, len(content) - 4), len(content) - 9)
         self.assertTrue(record.is_whole(CACHE_ID))
         self.assertEqual(
-            (record.seq, record.qos, record.retain, record.accepted_ms), (seq & 0xFFFFFFFF, qos, retain, accepted_ms)
+            (record.seq, record.qos, record.retain, record.accepted_ms()), (seq & 0xFFFFFFFF, qos, retain, accepted_ms)
         )
         self.assertEqual((bytes(record.topic), bytes(record.payload)), (topic, payload))
-        self.assertEqual(bytes(record.frame), content[4:-5])
+        self.assertEqual(bytes(record.frame()), content[4:-5])
 
     def test_what_was_framed_is_read_back_between_other_bytes(self):
         for qos in (0, 1, 2):
@@ -141,8 +141,8 @@ class OneAfterTheOtherTest(unittest.TestCase):
         if size <= 0 or size > len(buffer) - at or not record.is_whole(CACHE_ID):
             return None
         return (
-            (record.seq, record.qos, record.retain, record.accepted_ms, record.expires_s, size),
-            (bytes(record.topic), bytes(record.payload), bytes(record.frame)),
+            (record.seq, record.qos, record.retain, record.accepted_ms(), record.expires_s, size),
+            (bytes(record.topic), bytes(record.payload), bytes(record.frame())),
         )
 
     def test_frames_of_any_shape_at_any_place_of_any_buffer(self):

@@ -117,7 +117,7 @@ class SpoolTest(unittest.TestCase):
             self.assertEqual(reader.next(), RECORD)
             record = reader.record
             self.assertEqual(
-                (bytes(record.topic), bytes(record.payload), record.qos, record.retain, record.accepted_ms),
+                (bytes(record.topic), bytes(record.payload), record.qos, record.retain, record.accepted_ms()),
                 (topic.encode(), bytes(payload or b""), qos, retain, accepted_ms),
             )
 
@@ -131,7 +131,7 @@ class SpoolTest(unittest.TestCase):
         found = []
         while reader.next() == RECORD:
             record = reader.record
-            found.append((record.seq, bytes(record.payload), record.qos, record.retain, record.accepted_ms))
+            found.append((record.seq, bytes(record.payload), record.qos, record.retain, record.accepted_ms()))
         self.assertEqual(found[1:], [(2, b"one", 0, False, 9), (3, b"two", 2, True, 9)])
 
     def test_many_of_which_one_is_wrong_are_none(self):

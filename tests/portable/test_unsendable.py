@@ -12,11 +12,14 @@ NOON_MS = 1_700_000_000_000
 
 
 class Message:
-    is_apart = False
+    apart_bytes = 0
     retain = False
     qos = 1
     topic = b"t"
     payload = b""
+
+    def is_apart(self):
+        return self.apart_bytes > 0
 
 
 class Limits:
@@ -48,7 +51,7 @@ class UnsendableTest(unittest.TestCase):
 
     def test_a_payload_in_a_file_counts(self):
         message, limits = Message(), Limits()
-        message.is_apart, message.apart_bytes = True, 90
+        message.apart_bytes = 90
         limits.packet_bytes_max = 98
         self.assertEqual(why(message, limits, 0, b""), 0)
         message.apart_bytes = 91

@@ -192,7 +192,8 @@ class DeadLetters:
                 return None
         except FileNotFoundError:
             return None  # requeued or removed meanwhile
-        payload_name = parked.payload_name(letter.name) if record.is_apart else ""
+        payload_name = parked.payload_name(letter.name) if record.is_apart() else ""
+        accepted_ms = record.accepted_ms()
         content: Callable[[], io.RawIOBase | io.BytesIO] = partial(io.BytesIO, bytes(record.payload))
         if payload_name:
             size, crc = record.apart_bytes, record.apart_crc
@@ -203,7 +204,7 @@ class DeadLetters:
             record.apart_bytes if payload_name else len(record.payload),
             record.qos,
             record.retain,
-            record.accepted_ms / 1000 if record.accepted_ms >= CLOCK_VALID_MS else None,
+            accepted_ms / 1000 if accepted_ms >= CLOCK_VALID_MS else None,
             letter.reason_code,
             letter.name,
             payload_name,
