@@ -193,16 +193,19 @@ class JournalReader:
         The other arguments are the journal's. Numbers asked for must not fall without rewind(). Raises OSError; then it
         may be asked again. Whatever else ends it, rewind() comes first.
         """
-        reader = self._reader
-        # Nearly always it follows what was read last: then nothing else needs to be looked at.
+        # Nearly always it follows what was read last: then nothing else needs to be looked at. With one local name more
+        # MicroPython would take memory from the heap for each call, as it does for ``_seek``.
         if (
-            reader is not None
-            and seq == reader.end_seq
+            self._reader is not None
+            and seq == self._reader.end_seq
             and seq < end_seq
-            and (seq < self._limit or (self._limit == 0 and reader.first_seq == active_seq))
-            and reader.next_in_buffer()
+            and (seq < self._limit or (self._limit == 0 and self._reader.first_seq == active_seq))
+            and self._reader.next_in_buffer()
         ):
             return MESSAGE
+        return self._seek(seq, end_seq, active_seq, skipped)
+
+    def _seek(self, seq: int, end_seq: int, active_seq: int, skipped: int) -> int:
         self._giving_up = self.gives_up(seq)
         try:
             found = self._peek(seq, end_seq, active_seq, skipped)

@@ -126,15 +126,15 @@ class SegmentReader:
 
     def next_in_buffer(self) -> bool:
         """What ``next`` does nearly always: True if the next number's frame lies whole in the buffer."""
+        # With a local name more MicroPython would take memory from the heap for each call.
         at = self.end_offset - self._start
         if at < 0:
             return False
-        record = self._measured
         seq = self.end_seq
-        frame_bytes = record.follow(self._buffer, at, self._filled - at, seq, self._cache_id)
+        frame_bytes = self._measured.follow(self._buffer, at, self._filled - at, seq, self._cache_id)
         if not frame_bytes:
             return False
-        self.record = record
+        self.record = self._measured
         self.end_seq = seq + 1
         self.end_offset += frame_bytes
         self.tail_bytes = 0
