@@ -24,7 +24,10 @@ def test_all_of_them_or_none_in_their_order(
 
 
 def test_faster_than_umqtt_that_stores_nothing(board: Board, broker: Mosquitto) -> None:
-    """Every message on littlefs, one sync for a hundred; prints how many times as fast (-s shows it)."""
+    """Every message on littlefs, one sync for a hundred; prints how many times as fast (-s shows it).
+
+    The goals are 100 times umqtt.simple as it is, and 3 times with TCP_NODELAY; 3.8 to 4.0 on a quiet machine.
+    """
     board.heap = "1536k"  # with the flash in it
     client = {"durability": "async", "window": 144, "segment_bytes_max": 65536, "send_bytes": 16384}
     client |= {"staged_bytes_max": 16384, "read_bytes": 4096}
@@ -34,6 +37,7 @@ def test_faster_than_umqtt_that_stores_nothing(board: Board, broker: Mosquitto) 
         "umqtt as it is": {"count": 20, "umqtt": True},
     }
     per_s = {name: figures(board.run("throughput_job", port=broker.port, **job))["per_s"] for name, job in jobs.items()}
-    assert all(value > 0 for value in per_s.values())
     for name, value in per_s.items():
         print("%-14s %6d messages/s; persistmq is %.1f times as fast" % (name, value, per_s["persistmq"] / value))
+    assert per_s["persistmq"] > 100 * per_s["umqtt as it is"]
+    assert per_s["persistmq"] > 2 * per_s["umqtt"]  # less than the goal: a loaded machine has its moods
