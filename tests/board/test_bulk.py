@@ -157,7 +157,7 @@ def test_a_gateway_ends_the_bundles_that_a_board_began(
 def test_parameters_that_cannot_be_are_named(board: Board) -> None:
     for client, words in (
         ({"bulk_msg_count": 1}, "bulk_msg_count must be 0"),
-        ({"bulk_compress": True}, "bulk_compress=True needs bulk_msg_count"),
+        ({"bulk_compress": True}, "bulk_form, bulk_compress and bulk_bytes_max need bulk_msg_count"),
         ({"bulk_size": 5}, "unexpected keyword argument 'bulk_size'"),
         ({"bulk_msg_count": 5, "bulk_form": "persistmq", "bulk_compress": True}, "this firmware cannot compress"),
     ):

@@ -61,6 +61,8 @@ BAD_SETTINGS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"bulk_msg_count": 5, "bulk_bytes_max": 10}, ValueError, "bulk_bytes_max must be a whole number from 256 to"),
     ({"bulk_form": "zip"}, ValueError, "bulk_form must be one of 'simple', 'persistmq', not 'zip'"),
     ({"bulk_compress": True}, ValueError, "bulk_compress=True needs bulk_msg_count"),
+    ({"bulk_form": "persistmq"}, ValueError, "bulk_form='persistmq' needs bulk_msg_count: else it does nothing"),
+    ({"bulk_bytes_max": 300}, ValueError, "bulk_bytes_max=300 needs bulk_msg_count: else it does nothing"),
     ({"bulk_msg_count": 5, "bulk_compress": True}, ValueError, "bulk_compress needs bulk_form"),
     ({"window": 0}, ValueError, "window must be a whole number from 1 to 15000, not 0"),
     ({"window": 15001}, ValueError, "window must be a whole number from 1 to 15000, not 15001"),

@@ -39,7 +39,7 @@ def publish(life: int, port: int, folder: Path, form: str, is_last: bool) -> Non
         identity=form != "simple",
         bulk_msg_count=10 if form else 0,
         bulk_topic_rewrite="bulk",
-        bulk_form="simple" if form == "simple" else "persistmq",
+        bulk_form="persistmq" if form not in ("", "simple") else "simple",
         bulk_compress=form == "compressed",
         ack_timeout_ms=5000,
         reconnect_delay_ms_min=10,

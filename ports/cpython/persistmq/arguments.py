@@ -10,7 +10,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 
 from persistmq_core.bulk import Bulk
 from persistmq_core.bundles import FORMS
-from persistmq_core.limits import REMAINING_LENGTH_MAX, SPILL_AFTER_MS, SPILL_BYTES
+from persistmq_core.limits import BULK_BYTES_MAX, REMAINING_LENGTH_MAX, SPILL_AFTER_MS, SPILL_BYTES
 from persistmq_core.options import Options
 
 from .checks import bound, check_flag, check_number, one_of
@@ -31,6 +31,8 @@ _AS_GIVEN = (
     "segment_bytes_max",
     "free_bytes_min",
 )
+# They do nothing without bundles; nor does bulk_topic_rewrite, but 0.1.4 takes that, too.
+_OF_BUNDLES = (("bulk_form", FORMS[0]), ("bulk_compress", False), ("bulk_bytes_max", BULK_BYTES_MAX))
 _FLAGS = ("bulk_compress", "identity", "drain_after_exit")
 # A parameter, its default, and the values of another one with which it does something.
 _ONLY_WITH = (
@@ -101,11 +103,11 @@ def _check(given: dict[str, Any], protocol: object) -> None:
 
 
 def _bulk(given: dict[str, Any]) -> Bulk | None:
-    count, compress = given["bulk_msg_count"], given["bulk_compress"]
+    count, form = given["bulk_msg_count"], given["bulk_form"]
     if not count:
-        if compress:
-            raise ValueError("bulk_compress=True needs bulk_msg_count: only bundles are compressed")
+        for name, default in _OF_BUNDLES:
+            if given[name] != default:
+                raise ValueError(f"{name}={given[name]!r} needs bulk_msg_count: else it does nothing")
         return None
-    form = given["bulk_form"]
-    compressor = Zlib() if compress else None
+    compressor = Zlib() if given["bulk_compress"] else None
     return Bulk(count, given["bulk_topic_rewrite"], form, given["bulk_bytes_max"], given["client_id"], compressor)

@@ -6,6 +6,7 @@ from persistmq_core.bulk import Bulk
 from persistmq_core.contracts import Compressor
 from persistmq_core.limits import const
 
+_BULK_BYTES_MAX = const(2048)
 _WINDOW_BITS = const(10)  # what a receiver has to look back, and the RAM that it costs: 1 KB
 
 
@@ -37,15 +38,15 @@ def bulk_of(
     bulk_topic_rewrite: str = "mixed/bulk",
     bulk_form: str = "simple",
     bulk_compress: bool = False,
-    bulk_bytes_max: int = 2048,
+    bulk_bytes_max: int = _BULK_BYTES_MAX,
 ) -> "Bulk | None":
     """The options as in the CPython port. Raises ValueError or TypeError for what cannot be.
 
     ``bulk_bytes_max``: of one bundle; while it is made three times as much RAM is used, in three pieces.
     """
     if not bulk_msg_count:
-        if bulk_compress:
-            raise ValueError("bulk_compress=True needs bulk_msg_count: only bundles are compressed")
+        if bulk_compress or bulk_form != "simple" or bulk_bytes_max != _BULK_BYTES_MAX:
+            raise ValueError("bulk_form, bulk_compress and bulk_bytes_max need bulk_msg_count: else they do nothing")
         return None
     compressor = _Deflate() if bulk_compress else None
     return Bulk(bulk_msg_count, bulk_topic_rewrite, bulk_form, bulk_bytes_max, client_id, compressor)
