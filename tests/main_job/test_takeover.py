@@ -23,6 +23,7 @@ from tests.main_job import processes
 from tests.main_job.cache_files import contents, stored_payloads
 from tests.main_job.older_cache import KINDS, numbered, payloads, write_database, write_pickles
 from tests.main_job.receiver import Receiver, until
+from tests.support.forked import in_child
 from tests.support.mosquitto import Mosquitto
 
 BOTH_CACHE_TYPES = True
@@ -485,8 +486,8 @@ def test_a_client_that_is_killed_while_the_disk_is_full_goes_on_where_it_was(
 ) -> None:
     write_database(cache, numbered(35))
     for good_appends in (0, 1, 2, 3, 2):
-        child = os.fork()
-        if child == 0:
+
+        def life(good_appends: int = good_appends) -> None:
             patch = pytest.MonkeyPatch()
             patch.setattr("persistmq.older_caches.BATCH_MESSAGES", 3)
             patch.setattr("persistmq.takeover._RETRY_MS_MIN", 1)
@@ -494,8 +495,9 @@ def test_a_client_that_is_killed_while_the_disk_is_full_goes_on_where_it_was(
             client = PersistClient("tester", cache_path=cache, cache_type=cache_type)
             client.connect_async("127.0.0.1", broker.port)
             time.sleep(0.3)
-            os._exit(0)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            os._exit(0)  # which is a kill: nothing is stopped
+
+        assert in_child(life) == 0
     client = make_client()
     client.publish("a", "new")
     deliver(client, broker)
@@ -508,8 +510,8 @@ def test_what_failed_and_is_found_whole_after_a_kill_is_not_taken_again(
 ) -> None:
     """The group's sync failed. Its frames stand in the file all the same, and nothing behind them says otherwise."""
     write_database(cache, numbered(35))
-    child = os.fork()
-    if child == 0:
+
+    def life() -> None:
         patch = pytest.MonkeyPatch()
         patch.setattr("persistmq.older_caches.BATCH_MESSAGES", 10)
         patch.setattr("persistmq.takeover._RETRY_MS_MIN", 1)
@@ -532,10 +534,10 @@ def test_what_failed_and_is_found_whole_after_a_kill_is_not_taken_again(
         patch.setattr(FileStore, "append", append)
         patch.setattr(FileStore, "sync", sync)
         client = PersistClient("tester", cache_path=cache)
-        client._start()
+        client._thread.start()
         time.sleep(10)
-        os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+
+    assert in_child(life) == 9
     assert stored_payloads(make_client()) == payloads(numbered(35))
 
 

@@ -1,9 +1,7 @@
 """Taking over what 0.1.4 left, killed at each of its steps, or the power cut there: nothing lost, nothing twice."""
 
-import os
 import shutil
 import signal
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from tests.main_job.older_cache import numbered, payloads, write_database, write
 from tests.main_job.receiver import Receiver, until
 from tests.support import tally
 from tests.support.dying_os import DEAD, DyingOs
+from tests.support.forked import in_child
 from tests.support.mosquitto import Mosquitto
 
 Make = Callable[..., PersistClient]
@@ -33,24 +32,18 @@ def with_small_batches(patch: pytest.MonkeyPatch) -> None:
 
 def dies(cut: int, cache: Path, cache_type: str, power_cut: bool, port: int) -> bool:
     """A life that ends at the call number ``cut``; False if it has come to its end before. ``port`` 0: no broker."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            signal.alarm(LIFE_S_MAX)
-            with_small_batches(pytest.MonkeyPatch())
-            DyingOs(cut, str(cache), power_cut).install()
-            client = PersistClient("tester", cache_path=cache, cache_type=cache_type, reconnect_delay_ms_min=10)
-            if port:
-                client.connect_async("127.0.0.1", port)
-                assert client.flush(20)
-                client.stop()
-            status = 0
-        except BaseException:  # noqa: BLE001 - it is a fork: nothing may get out of here
-            traceback.print_exc()
-        finally:
-            os._exit(status)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    def life() -> None:
+        signal.alarm(LIFE_S_MAX)
+        with_small_batches(pytest.MonkeyPatch())
+        DyingOs(cut, str(cache), power_cut).install()
+        client = PersistClient("tester", cache_path=cache, cache_type=cache_type, reconnect_delay_ms_min=10)
+        if port:
+            client.connect_async("127.0.0.1", port)
+            assert client.flush(20)
+            client.stop()
+
+    status = in_child(life)
     assert status in (0, DEAD)
     return status == DEAD
 

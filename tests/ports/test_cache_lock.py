@@ -13,6 +13,7 @@ import pytest
 from persistmq.lock import CacheInUse, CacheLock
 
 from persistmq_core.errors import PersistError
+from tests.support.forked import in_child
 
 _HOLDER = """
 import os, sys
@@ -114,18 +115,14 @@ def test_release_twice_is_release_once(tmp_path: Path) -> None:
 
 def test_a_child_of_this_process_knows_that_it_has_no_lock(tmp_path: Path) -> None:
     lock = CacheLock(tmp_path)
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            lock.release()  # of a lock that it has not
-            try:
-                CacheLock(tmp_path)
-            except CacheInUse as error:
-                status = 0 if error.pid == os.getppid() and not lock.is_held else 2
-        finally:
-            os._exit(status)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+    def try_again() -> None:
+        lock.release()  # of a lock that it has not
+        with pytest.raises(CacheInUse) as caught:
+            CacheLock(tmp_path)
+        assert caught.value.pid == os.getppid() and not lock.is_held
+
+    assert in_child(try_again) == 0
     assert try_in_child(tmp_path) == os.getpid()
     lock.release()
 

@@ -17,6 +17,7 @@ from persistmq_core.errors import FormatError
 from persistmq_core.record import encode
 from persistmq_core.segment import RECORD, SegmentReader, encode_header, segment_name
 from tests.main_job import processes
+from tests.support.forked import in_child
 
 SEGMENT = "journal/0000000000000001-00000007.seg"
 CHECKPOINT = b"checkpoint" * 20
@@ -243,12 +244,13 @@ def test_replacing_a_damaged_database_may_be_cut_short_anywhere(tmp_path: Path) 
         database(path).write_bytes(damaged)
         (path / "cache.sqlite3-wal").write_bytes(wal)
         (path / "cache.sqlite3-shm").write_bytes(shm)
-        child = os.fork()
-        if child == 0:
+
+        def life(cut: int = cut, path: Path = path) -> None:
             die_at(cut)
             SqliteStore(path)
-            os._exit(0)
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+        status = in_child(life)
+        assert status in (0, 9)
         deaths += status == 9
         store = SqliteStore(path)
         assert contents(store) == before, cut
