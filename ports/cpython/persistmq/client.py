@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import threading
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
@@ -25,7 +24,6 @@ from persistmq_core.limits import (
     SEGMENT_BYTES_MAX,
     SPILL_AFTER_MS,
     SPILL_BYTES,
-    STORE_RETRY_MS,
     WINDOW_DEFAULT,
     WINDOW_QOS2_DEFAULT,
 )
@@ -38,6 +36,7 @@ from .arguments import engine_options
 from .cache_types import OpenStore, known_type, open_store
 from .chance import SystemRandom
 from .checks import check_retain, check_timeout
+from .client_thread import ClientThread
 from .connect_options import check_address, client_options
 from .dead_letters import DeadLetters
 from .delivery_elsewhere import DeliveryElsewhere
@@ -55,7 +54,6 @@ from .recorded_client import check_portable
 from .takeover import take_over
 from .transport import PahoTransport
 from .two_lanes import BACKLOG_SHARE, ahead_store, lanes_of, together
-from .writer import Writer
 
 logger = logging.getLogger("persistmq")
 
@@ -283,11 +281,16 @@ class PersistClient:
         self._full = FullCache(on_full, full_timeout_ms, self._engine, self._outcomes, self._make_room_soon)
         self._loops = LoopCalls(self._commits, self._delivery.wake, self._outcomes.is_closed.is_set)
         self._outcomes.loops = self._loops
-        self._writer = Writer(self._commits, self._must_write)
-        self._tried_at_ms = 0
-        self._thread: threading.Thread | None = None
-        self._guard = threading.Lock()
-        self._has_runner = False
+        self._thread = ClientThread(
+            self._commits,
+            self._delivery,
+            self._outcomes,
+            self._loops,
+            self._full,
+            self._older,
+            not self._sync,
+            self._let_go,
+        )
         self._stopped = False  # no more publishes
         self._forked = False
         process_events.watch(self)
@@ -304,7 +307,7 @@ class PersistClient:
         self._check_alive()
         check_address(mqtt_host, mqtt_port, **kwargs)
         self._delivery.connect(mqtt_host, mqtt_port, kwargs)
-        self._start()
+        self._thread.start()
 
     def publish(
         self,
@@ -334,12 +337,12 @@ class PersistClient:
             seq = stage(topic, payload, qos, retain, expires_s, priority)
         except CacheFull as full:
             seq = self._full.accept(
-                full, lambda: stage(topic, payload, qos, retain, expires_s, priority), self._is_here()
+                full, lambda: stage(topic, payload, qos, retain, expires_s, priority), self._thread.is_here()
             )
         if self._sync:
             self._commits.commit(seq)  # which wakes the engine
         else:
-            self._start()  # the engine's thread is the one that syncs
+            self._thread.start()  # the engine's thread is the one that syncs
             self._delivery.wake()
         return PublishInfo(self, seq)
 
@@ -367,11 +370,11 @@ class PersistClient:
         try:
             first_seq = stage(batch, expires_s, priority)
         except CacheFull as full:
-            first_seq = self._full.accept(full, lambda: stage(batch, expires_s, priority), self._is_here())
+            first_seq = self._full.accept(full, lambda: stage(batch, expires_s, priority), self._thread.is_here())
         if self._sync:
             self._commits.commit_all(first_seq, first_seq + len(batch))
         else:
-            self._start()
+            self._thread.start()
             self._delivery.wake()
         return [PublishInfo(self, seq) for seq in range(first_seq, first_seq + len(batch))]
 
@@ -393,7 +396,7 @@ class PersistClient:
         self._check_ready()
         self._check_not_here()
         check_retain(retain)
-        self._start()  # the client's thread is the one that syncs
+        self._thread.start()  # the client's thread is the one that syncs
         expires_s = self._expires_s if expires_after is None else expiry_seconds(expires_after)
         try:
             seq = await self._loops.stage(topic, payload, qos, retain, expires_s, priority)
@@ -464,11 +467,9 @@ class PersistClient:
         if self._forked or self._outcomes.is_closed.is_set():
             return
         self._delivery.stop_by(clock.now_ms() + int(timeout * 1000))
-        if threading.current_thread() is self._thread or self._commits.is_busy_here():
+        if self._thread.is_here() or self._commits.is_busy_here():
             return  # in a callback, or in a signal handler inside publish(): it ends when these have returned
-        if self._is_first():
-            self._close()
-        elif not self._outcomes.is_closed.wait(timeout + _STOP_GRACE_S):
+        if not self._thread.end(timeout + _STOP_GRACE_S):
             logger.error("the engine's thread does not end: it hangs in a callback, or in the file system")
             if self._ram is not None:
                 self._ram.rescue()
@@ -557,7 +558,7 @@ class PersistClient:
         """For a message."""
         self._check_alive()
         if self._older is not None:
-            self._older.check(self._start)
+            self._older.check(self._thread.start)
 
     def _check_process(self) -> None:
         if self._forked:
@@ -566,15 +567,12 @@ class PersistClient:
     def _in_ram(self) -> int:
         return self._engine.spill.waiting() if self._engine.spill is not None else 0
 
-    def _is_here(self) -> bool:
-        return threading.current_thread() is self._thread
-
     def _make_room_soon(self) -> None:
-        self._start()
+        self._thread.start()
         self._delivery.wake()
 
     def _check_not_here(self) -> None:
-        if self._is_here():
+        if self._thread.is_here():
             raise RuntimeError("waiting for delivery in a callback: the engine's thread would wait for itself")
 
     def _wait(self, done: Callable[[], bool], timeout: float | None) -> bool:
@@ -583,69 +581,11 @@ class PersistClient:
         self._check_not_here()
         return self._outcomes.wait(done, timeout)
 
-    def _start(self) -> None:
-        if self._thread is not None:
-            return
-        with self._guard:
-            if self._thread is not None:
-                return
-            self._thread = threading.Thread(target=self._run, name="persistmq", daemon=True)
-        # Not under the lock: start() waits for the thread, and a signal handler in it may call stop().
-        self._thread.start()
-
-    def _is_first(self) -> bool:
-        """Whether the caller is the one that runs the engine and closes it: its thread, or stop() without one."""
-        with self._guard:
-            first, self._has_runner = not self._has_runner, True
-            return first
-
-    def _run(self) -> None:
-        """The client's thread: it has written what no caller writes, and delivers from connect_async on."""
-        if not self._is_first():
-            return  # stop() came before this
-        while not self._delivery.is_over:
-            now_ms = clock.now_ms()
-            try:
-                self._write_soon(now_ms)
-                self._loops.settle_stored()
-                if self._full.wishes:
-                    self._make_room(now_ms)
-                delay_ms = self._delivery.turn(now_ms)
-                self._outcomes.tell(self._delivery.progress(), self._delivery.cursors())
-                if self._older is not None:
-                    delay_ms = min(delay_ms, self._older.turn(now_ms, self._delivery))
-            except BaseException as failure:  # noqa: BLE001
-                # A bug, ours or a library's, or sys.exit() in a callback of paho's. Never a dead thread that nobody
-                # notices: say it, begin again.
-                logger.exception("the delivering side failed; it begins again")
-                delay_ms = 1000
-                self._delivery.fail(now_ms, f"{type(failure).__name__}: {failure}")
-            if self._commits.store_error:
-                delay_ms = min(delay_ms, STORE_RETRY_MS)
-            self._delivery.sleep(0 if self._delivery.is_over else delay_ms)
-        self._close()
-
-    def _write_soon(self, now_ms: int) -> None:
-        if not self._commits.pending() or not self._must_write():
-            return
-        if not self._commits.store_error or now_ms - self._tried_at_ms >= STORE_RETRY_MS:
-            self._tried_at_ms = now_ms
-            self._writer.wake()
-
-    def _make_room(self, now_ms: int) -> None:
-        self._commits.commit_staged()  # only what is on storage can be given up
-        self._full.grant(now_ms)
-
     def _appended(self) -> None:
         self._delivery.appended()
 
-    def _must_write(self) -> bool:
-        """What is staged is the writer's: no caller waits for it, or one that must not block."""
-        return not self._sync or self._loops.waits_for_storage()
-
-    def _close(self) -> None:
-        self._writer.close()
-        self._commits.end()
+    def _let_go(self) -> None:
+        """At the very end, when nothing more is staged or written."""
         if self._commits.staged():
             logger.error("stopped with messages that could not be stored: %s", self._commits.store_error)
         self._delivery.close()
@@ -656,7 +596,6 @@ class PersistClient:
         for store in self._stores:
             store.close()
         self._cache_lock.release()
-        self._outcomes.close()
 
     def _at_fork(self) -> None:
         """In the child: threads and the lock did not come along."""
