@@ -44,6 +44,10 @@ class Delivery(Walk):
         """``cursor`` of each lane."""
         return (self.cursor(),)
 
+    def goes_ahead(self, is_online: bool) -> bool:
+        """See Lanes: of one lane nothing goes ahead."""
+        return False
+
     def is_settled(self, seq: int) -> bool:
         """It was delivered or never will be, and the listener knows. For any thread."""
         return (self.window.state(seq) == DONE or seq < self.window.cursor) and seq not in self._expired

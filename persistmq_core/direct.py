@@ -5,7 +5,7 @@ What ``Spool`` does for a group, without making a frame: its head, the topic and
 
 from .limits import const
 from .record import FrameHead, frame_bytes
-from .spool import IsLarge, Spool, check_message, check_payload, not_stored
+from .spool import IsLarge, Spool, check_message, check_payload, seal_after_failure
 
 _TOPICS_KEPT = const(8)
 
@@ -43,7 +43,7 @@ class Direct:
         else:
             topic_bytes = known
         if spool.room is not None:
-            spool.room.check(1, frame_bytes(topic_bytes, payload_bytes, expires_s))
+            spool.room.reserve(1, frame_bytes(topic_bytes, payload_bytes, expires_s))
         seq = spool.first_seq
         head = self._head
         if expires_s:
@@ -61,7 +61,7 @@ class Direct:
         try:
             spool.journal.write(content, seq, rest)
         except (OSError, MemoryError) as failure:
-            error = not_stored(spool.journal, failure)
+            error = seal_after_failure(spool.journal, failure)
             if spool.journal.unseal():
                 spool.first_seq = seq
             raise error from None

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from .spill import Spill
 
 # Phases of the connection.
-_APART = const(0)  # no connection; the next attempt is at _retry_at
-_OPENING = const(1)
+_OFFLINE = const(0)  # no connection; the next attempt is at _retry_at
+_CONNECTING = const(1)
 _ONLINE = const(2)
 
 _CLOCK_WATCH_MS = const(1000)
@@ -49,7 +49,6 @@ class Engine:
         self._session_marker = options.session_marker
         self._gather_ms = options.gather_ms
         self._gather_by = -1  # when a checkpoint that waits for more PUBRECs is to be written; -1: none waits
-        self._lanes = options.lanes
         self.lanes = opened.lanes
         self.spill = opened.spill
         lane = self.lanes[0]
@@ -62,7 +61,7 @@ class Engine:
         self.draining = False  # finish handshakes, begin none
         self._clock_watch_at = 0
         self._expires = False  # while there is no connection a message becomes too old
-        self._phase = _APART
+        self._phase = _OFFLINE
         self._retry_at = 0
         self._opened_at = 0  # when the attempt began, or the connection came up
         self._session = Session(transport, self.delivery, self.lanes, options.trust_lost_session)
@@ -103,15 +102,15 @@ class Engine:
             self._receive(now_ms)
             if self._phase == _ONLINE and state != UP:
                 self._ended(now_ms)
-        elif self._phase == _OPENING:
+        elif self._phase == _CONNECTING:
             if state == UP:
                 self._came_up(now_ms)
             elif state == DOWN:
                 self._ended(now_ms)
             elif now_ms - self._opened_at >= self._connect_timeout_ms:
                 self._end(now_ms, "no connection within %d ms" % self._connect_timeout_ms)
-        if self._phase == _APART and not self.draining and now_ms >= self._retry_at:
-            self._phase = _OPENING
+        if self._phase == _OFFLINE and not self.draining and now_ms >= self._retry_at:
+            self._phase = _CONNECTING
             self._opened_at = now_ms
             if self._session.is_due():
                 self._renew_session(now_ms)
@@ -160,7 +159,7 @@ class Engine:
 
     def goes_ahead(self) -> bool:
         """Whether what is published now belongs into the second lane, also without priority. For any thread."""
-        return self._lanes is not None and self._lanes.goes_ahead(self.online())
+        return self.delivery.goes_ahead(self.online())
 
     def wants_to_write(self) -> bool:
         """Bytes wait for the transport to take them: the port wakes when it can."""
@@ -179,7 +178,7 @@ class Engine:
         """Disconnect and store where delivery stands. A store that fails loses nothing: the rest is repeated."""
         self._transport.close()
         self._tell_end("closed")
-        self._phase = _APART
+        self._phase = _OFFLINE
         self.draining = True
         self._end_delivery()
         try:
@@ -216,8 +215,7 @@ class Engine:
             self._disk_failed(now_ms, failure)
             return False
         self._reclaim(now_ms)
-        messages, lacking_bytes = self.spool.lacks(count, wanted_bytes)
-        return messages <= 0 and lacking_bytes <= 0
+        return self.spool.has_room(count, wanted_bytes)
 
     def fail(self, now_ms: int, reason: str, longest: bool = True) -> None:
         """Something in this program broke inside ``step``: begin again from the connection, after a delay."""
@@ -280,7 +278,7 @@ class Engine:
         if self._phase == _ONLINE:
             self._end_delivery()
         self._transport.close()
-        self._phase = _APART
+        self._phase = _OFFLINE
         self._retry_at = now_ms
 
     def _end(self, now_ms: int, reason: str, longest: bool = False) -> None:
@@ -302,7 +300,7 @@ class Engine:
 
     def _close_phase(self, now_ms: int, reason: str, longest: bool) -> None:
         was_online = self._phase == _ONLINE
-        self._phase = _APART
+        self._phase = _OFFLINE
         self._end_delivery()
         if was_online:
             self._backoff.lasted(now_ms - self._opened_at)
@@ -498,9 +496,9 @@ class Engine:
 
     def _next_due(self, now_ms: int) -> int:
         due = _IDLE_MS
-        if self._phase == _APART and not self.draining:
+        if self._phase == _OFFLINE and not self.draining:
             due = min(due, self._retry_at - now_ms)
-        elif self._phase == _OPENING:
+        elif self._phase == _CONNECTING:
             due = min(due, self._opened_at + self._connect_timeout_ms - now_ms)
         if self._phase != _ONLINE and self._expires:
             due = min(due, self._clock_watch_at - now_ms)

@@ -61,165 +61,165 @@ class Lanes:
         """For the lane that goes ahead."""
         return _AheadListener(listener)
 
-    def join(self, main: Lane, ahead: Lane) -> None:
+    def join(self, ordinary: Lane, ahead: Lane) -> None:
         """Deliver for both."""
-        self._behind = main.delivery
-        self._before = ahead.delivery
-        self.limit = self._behind.limit_qos1
-        half = self._behind.limit_qos2 // 2
-        self._before.limit_qos2 = max(1, half)
-        self._behind.limit_qos2 = max(1, self._behind.limit_qos2 - half)
+        self._ordinary = ordinary.delivery
+        self._ahead = ahead.delivery
+        self.limit = self._ordinary.limit_qos1
+        half = self._ordinary.limit_qos2 // 2
+        self._ahead.limit_qos2 = max(1, half)
+        self._ordinary.limit_qos2 = max(1, self._ordinary.limit_qos2 - half)
 
     # --- for the port, by any thread ---
 
     def goes_ahead(self, is_online: bool) -> bool:
         """Whether what is published now goes ahead of the backlog."""
-        return self._splits and is_online and self._behind.has_backlog()
+        return self._splits and is_online and self._ordinary.has_backlog()
 
     def cursors(self) -> "tuple[int, ...]":
         """All before these is settled, in each lane."""
-        return self._behind.cursor(), self._before.cursor()
+        return self._ordinary.cursor(), self._ahead.cursor()
 
     def is_settled(self, seq: int) -> bool:
-        return self._before.is_settled(seq - AHEAD_SEQ) if seq >= AHEAD_SEQ else self._behind.is_settled(seq)
+        return self._ahead.is_settled(seq - AHEAD_SEQ) if seq >= AHEAD_SEQ else self._ordinary.is_settled(seq)
 
     def repeated(self) -> int:
-        return self._behind.repeated() + self._before.repeated()
+        return self._ordinary.repeated() + self._ahead.repeated()
 
     def damaged_bytes(self) -> int:
-        return self._behind.damaged_bytes() + self._before.damaged_bytes()
+        return self._ordinary.damaged_bytes() + self._ahead.damaged_bytes()
 
     # --- for the engine: see Delivery ---
 
     @property
     def unsaved(self) -> bool:
-        return self._behind.unsaved or self._before.unsaved
+        return self._ordinary.unsaved or self._ahead.unsaved
 
     @property
     def stream(self) -> "Stream | None":
-        return self._before.stream or self._behind.stream
+        return self._ahead.stream or self._ordinary.stream
 
     def begin(self, now_ms: int) -> None:
-        self._behind.begin(now_ms)
-        self._before.begin(now_ms)
+        self._ordinary.begin(now_ms)
+        self._ahead.begin(now_ms)
 
-    def saves(self) -> int:
-        return min(self._behind.saves(), self._before.saves())
+    def has_both_slots(self) -> bool:
+        return self._ordinary.has_both_slots() and self._ahead.has_both_slots()
 
     def session_known(self) -> bool:
-        # Nothing of the second lane was ever sent before the first one's checkpoint knows of it.
-        state = self._behind.checkpoint
-        return state.session_known and (not state.has_ahead or self._before.session_known())
+        # Nothing of the lane ahead was ever sent before the ordinary one's checkpoint knows of it.
+        state = self._ordinary.checkpoint
+        return state.session_known and (not state.has_ahead or self._ahead.session_known())
 
     def know_session(self, known: bool, marker: int) -> int:
-        self._before.know_session(known, marker)
-        return self._behind.know_session(known, marker)
+        self._ahead.know_session(known, marker)
+        return self._ordinary.know_session(known, marker)
 
     def resume(self) -> None:
-        self._behind.resume()
-        self._before.resume()
+        self._ordinary.resume()
+        self._ahead.resume()
 
     def forget(self, trust: bool) -> None:
-        self._behind.forget(trust)
-        self._before.forget(trust)
+        self._ordinary.forget(trust)
+        self._ahead.forget(trust)
 
     def end_connection(self) -> None:
-        self._behind.end_connection()
-        self._before.end_connection()
+        self._ordinary.end_connection()
+        self._ahead.end_connection()
 
     def progress(self) -> int:
-        return self._behind.progress() + self._before.progress()
+        return self._ordinary.progress() + self._ahead.progress()
 
     def acknowledge(self, came: bytes) -> int:
         later = 0
         try:
-            later = self._before.acknowledge(came)
+            later = self._ahead.acknowledge(came)
         finally:
-            later = self._behind.acknowledge(came) or later
+            later = self._ordinary.acknowledge(came) or later
         return later
 
     def must_save(self) -> bool:
-        return self._before.must_save() or self._behind.must_save() or self._may_begin()
+        return self._ahead.must_save() or self._ordinary.must_save() or self._may_begin()
 
     def is_urgent(self) -> bool:
-        return self._before.is_urgent() or self._behind.is_urgent() or self._may_begin()
+        return self._ahead.is_urgent() or self._ordinary.is_urgent() or self._may_begin()
 
     def _may_begin(self) -> bool:
-        """Nothing was sent of the second lane yet, and now it may be: the first one's checkpoint has to say so."""
-        return not self._behind.checkpoint.has_ahead and self._behind.has_resent()
+        """Nothing was sent of the lane ahead yet, and now it may be: the ordinary one's checkpoint has to say so."""
+        return not self._ordinary.checkpoint.has_ahead and self._ordinary.has_resent()
 
     def save(self) -> None:
-        state = self._behind.checkpoint
+        state = self._ordinary.checkpoint
         begins = self._may_begin()
         if not state.has_ahead:
-            self._before.know_session(state.session_known, state.session_marker)
-        if _has_news(self._before):
-            self._before.save()
-        if not begins and not _has_news(self._behind):
+            self._ahead.know_session(state.session_known, state.session_marker)
+        if _has_news(self._ahead):
+            self._ahead.save()
+        if not begins and not _has_news(self._ordinary):
             return
         state.has_ahead = state.has_ahead or begins
         is_saved = False
         try:
-            self._behind.save()
+            self._ordinary.save()
             is_saved = True
         finally:
             if begins:
                 state.has_ahead = is_saved
 
     def evict(self, messages: int, wanted_bytes: int) -> None:
-        evicted = self._behind.checkpoint.evicted
-        reclaimed_bytes = self._behind.reader.reclaimed_bytes
-        self._behind.evict(messages, wanted_bytes)
-        self._behind.reclaim()  # what it frees the other lane need not give
-        messages -= self._behind.checkpoint.evicted - evicted
-        wanted_bytes -= self._behind.reader.reclaimed_bytes - reclaimed_bytes
+        evicted = self._ordinary.checkpoint.evicted
+        reclaimed_bytes = self._ordinary.reader.reclaimed_bytes
+        self._ordinary.evict(messages, wanted_bytes)
+        self._ordinary.reclaim()  # what it frees the other lane need not give
+        messages -= self._ordinary.checkpoint.evicted - evicted
+        wanted_bytes -= self._ordinary.reader.reclaimed_bytes - reclaimed_bytes
         if messages > 0 or wanted_bytes > 0:
-            self._before.evict(messages, wanted_bytes)
+            self._ahead.evict(messages, wanted_bytes)
 
     def could_reclaim(self) -> bool:
-        return self._behind.could_reclaim() or self._before.could_reclaim()
+        return self._ordinary.could_reclaim() or self._ahead.could_reclaim()
 
     def reclaim(self) -> None:
-        self._behind.reclaim()
-        self._before.reclaim()
+        self._ordinary.reclaim()
+        self._ahead.reclaim()
 
     def under_way(self) -> int:
-        return self._behind.under_way() + self._before.under_way()
+        return self._ordinary.under_way() + self._ahead.under_way()
 
     def awaits(self) -> bool:
-        return self._behind.awaits() or self._before.awaits()
+        return self._ordinary.awaits() or self._ahead.awaits()
 
     def watch(self, now_ms: int, is_sending: bool) -> int:
-        return min(self._behind.watch(now_ms, is_sending), self._before.watch(now_ms, is_sending))
+        return min(self._ordinary.watch(now_ms, is_sending), self._ahead.watch(now_ms, is_sending))
 
     def moved(self, now_ms: int) -> None:
-        self._behind.moved(now_ms)
-        self._before.moved(now_ms)
+        self._ordinary.moved(now_ms)
+        self._ahead.moved(now_ms)
 
     def suspect(self) -> int:
-        seq = self._before.suspect()
-        return AHEAD_SEQ + seq if seq else self._behind.suspect()
+        seq = self._ahead.suspect()
+        return AHEAD_SEQ + seq if seq else self._ordinary.suspect()
 
     def refuse(self, seq: int, reason_code: int) -> bool:
         if seq >= AHEAD_SEQ:
-            return self._before.refuse(seq - AHEAD_SEQ, reason_code)
-        return self._behind.refuse(seq, reason_code)
+            return self._ahead.refuse(seq - AHEAD_SEQ, reason_code)
+        return self._ordinary.refuse(seq, reason_code)
 
     def paced_ms(self, now_ms: int) -> int:
-        return self._behind.paced_ms(now_ms)
+        return self._ordinary.paced_ms(now_ms)
 
     def taken(self) -> None:
-        self._before.taken()
-        self._behind.taken()
+        self._ahead.taken()
+        self._ordinary.taken()
 
     def fill(
         self, out: bytearray, transport: Transport, in_flight_max: int, publish: bool, now_ms: int, clock: Clock
     ) -> None:
-        is_split = self._splits and self._behind.has_backlog()
+        is_split = self._splits and self._ordinary.has_backlog()
         # One place at least is kept for whatever has priority.
         places = max(1, int(in_flight_max * self._share) if is_split else in_flight_max - 1)
         backlog_first = False
-        behind_waits, before_waits = self._waits()
+        ordinary_waits, ahead_waits = self._waits()
         if is_split and self._takes_turns:
             self._turn += self._share
             backlog_first = self._turn >= 1
@@ -228,22 +228,22 @@ class Lanes:
             if self.stream is not None:
                 return  # nothing goes behind a packet whose payload is still to come
             if is_backlog:
-                free = min(places, in_flight_max - self._before.in_flight())
-                self._behind.fill(out, transport, free, publish and not behind_waits, now_ms, clock)
-            elif self._behind.checkpoint.has_ahead:
-                kept = places if is_split and self._takes_turns and in_flight_max > 1 else self._behind.in_flight()
-                self._before.fill(out, transport, in_flight_max - kept, publish and not before_waits, now_ms, clock)
+                free = min(places, in_flight_max - self._ahead.in_flight())
+                self._ordinary.fill(out, transport, free, publish and not ordinary_waits, now_ms, clock)
+            elif self._ordinary.checkpoint.has_ahead:
+                kept = places if is_split and self._takes_turns and in_flight_max > 1 else self._ordinary.in_flight()
+                self._ahead.fill(out, transport, in_flight_max - kept, publish and not ahead_waits, now_ms, clock)
 
     def _waits(self) -> "tuple[bool, bool]":
-        """Whether the lane behind, and the one before, may send nothing new as yet.
+        """Whether the ordinary lane, and the one ahead, may send nothing new as yet.
 
         What a lane sends again after one of its checkpoints was lost, though it is settled, the broker takes on top of
         what it still holds of that lane: beyond its bound it would lose what the other one sends.
         """
-        for lane in (self._behind, self._before):
+        for lane in (self._ordinary, self._ahead):
             lane.may_repeat = lane.may_repeat and not lane.has_resent()
-        return self._before.may_repeat and not self._behind.may_repeat, self._behind.may_repeat
+        return self._ahead.may_repeat and not self._ordinary.may_repeat, self._ordinary.may_repeat
 
 
 def _has_news(delivery: Delivery) -> bool:
-    return delivery.unsaved or delivery.must_save() or delivery.saves() < 2
+    return delivery.unsaved or delivery.must_save() or not delivery.has_both_slots()

@@ -113,7 +113,7 @@ def _reserve(delivery: "Delivery | Lanes") -> None:
 
     Without them nothing may be sent, and so nothing would ever be freed.
     """
-    while delivery.saves() < 2:
+    while not delivery.has_both_slots():
         try:
             delivery.save()
         except OSError:

@@ -52,7 +52,7 @@ class Prepared:
         """Keep room in the cache. Raises CacheFull, or ValueError if there never is any."""
         wanted_bytes = self._frames_bytes + self._files_bytes
         if self._spool.room is not None:
-            self._spool.room.check(len(self._messages), wanted_bytes)
+            self._spool.room.reserve(len(self._messages), wanted_bytes)
         self._kept.promised += len(self._messages)
         self._kept.promised_bytes += wanted_bytes
 

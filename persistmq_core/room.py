@@ -27,8 +27,8 @@ class Room(Bounds):
         self._free_bytes_min = free_bytes_min
         self._spare_bytes = 0  # may be written before the device is asked again
 
-    def check(self, count: int, wanted_bytes: int) -> None:
-        """Is there room for ``count`` more, ``wanted_bytes`` in all? Raises CacheFull, or ValueError if never."""
+    def reserve(self, count: int, wanted_bytes: int) -> None:
+        """Keep room for ``count`` more, ``wanted_bytes`` in all. Raises CacheFull, or ValueError if never."""
         if self._messages_max and count > self._messages_max:
             raise ValueError("%d messages at once, cache_messages_max is %d" % (count, self._messages_max))
         if self._bytes_max and wanted_bytes + HEADER_BYTES > self._bytes_max:
@@ -60,7 +60,7 @@ class Room(Bounds):
         if messages > 0:
             messages += self._messages_max // _SLACK
         if waiting <= 0:
-            lacking_bytes = 0  # the file that grows goes as well, see check()
+            lacking_bytes = 0  # the file that grows goes as well, see reserve()
         return messages, max(lacking_bytes, self._lacks_free(wanted_bytes, unwritten_bytes))
 
     # Loops, and no lists: this is asked for each message of a board.

@@ -90,11 +90,11 @@ class Settling:
         if found.payload_seqs:
             self._payload_files(found.payload_seqs)
 
-    def saves(self) -> int:
-        """Checkpoints that were ever written of this cache; less than two if one of the slots is not to be believed."""
+    def has_both_slots(self) -> bool:
+        """Both slots of the checkpoint were written, and say what may be believed."""
         state = self.checkpoint
-        # The older one says that numbers are used up, by messages in RAM that have been written since.
-        return 1 if state.older_cursor > state.cursor else state.generation
+        # Or the older one says that numbers are used up, by messages in RAM that have been written since.
+        return state.generation >= 2 and state.older_cursor <= state.cursor
 
     def must_save(self) -> bool:
         """Something waits for a checkpoint: a PUBREL, or what is urgent."""

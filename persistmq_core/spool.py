@@ -88,8 +88,8 @@ def check_qos(qos: int) -> None:
         raise ValueError("qos must be 0, 1 or 2, not %r" % (qos,))
 
 
-def not_stored(journal: Journal, failure: "OSError | MemoryError") -> StoreError:
-    """What is told of a write that failed."""
+def seal_after_failure(journal: Journal, failure: "OSError | MemoryError") -> StoreError:
+    """Of a write: what comes next begins a new segment. Returns what its caller is told."""
     journal.seal()  # the numbers are used up, and inside a segment they have no gap
     code = failure.args[0] if failure.args and isinstance(failure.args[0], int) else 0
     words = failure.args[1] if len(failure.args) > 1 else failure  # without the number, which is said already
@@ -122,13 +122,13 @@ class Group:
             self._journal.write(piece, self.first_seq, more)
             self.stored = True
         except (OSError, MemoryError) as failure:
-            self.error = not_stored(self._journal, failure)
+            self.error = seal_after_failure(self._journal, failure)
 
 
 class Bounds:
     """Asked before anything is staged, if the cache has bounds; ``Room`` is what answers."""
 
-    def check(self, count: int, wanted_bytes: int) -> None:
+    def reserve(self, count: int, wanted_bytes: int) -> None:
         raise NotImplementedError
 
     def lacks(self, count: int, wanted_bytes: int) -> "tuple[int, int]":
@@ -180,7 +180,7 @@ class Spool:
         if expires_s:
             self.has_expiring = True
         if self.room is not None:
-            self.room.check(1, frame_bytes(topic_bytes, payload_bytes, expires_s))
+            self.room.reserve(1, frame_bytes(topic_bytes, payload_bytes, expires_s))
         seq = self.first_seq + len(self._frames)
         frame = encode(seq, topic_bytes, payload_bytes, qos, bool(retain), accepted_ms, self.cache_id, expires_s)
         self._frames.append(frame)  # which also takes the number: one step, whatever interrupts this
@@ -217,7 +217,7 @@ class Spool:
             staged_bytes += len(frame)
             seq += 1
         if self.room is not None:
-            self.room.check(len(frames), staged_bytes)
+            self.room.reserve(len(frames), staged_bytes)
         self._frames.extend(frames)  # one step: without the memory for it none is kept
         self.staged_bytes += staged_bytes
         return first_seq
@@ -227,6 +227,10 @@ class Spool:
         if self.room is None:
             return 0, 0
         return self.room.lacks(count, wanted_bytes)
+
+    def has_room(self, count: int, wanted_bytes: int) -> bool:
+        """For so many more messages, of so many bytes in all. Raises OSError if the device does not say."""
+        return max(self.lacks(count, wanted_bytes)) <= 0
 
     def unwritten_bytes(self) -> int:
         """Of what is staged, or being written, or has room for it already."""

@@ -135,7 +135,7 @@ MUTANTS = (
     Mutant("evicted-in-flight", 9, "eviction.py", "        first = max(touched, sent_end)\n",
            "        first = max(state.cursor, state.evicted_end)\n", "full link",
            "Messages that are in flight are evicted."),
-    Mutant("ahead-takes-all", 9, "lanes.py", "        self._before.limit_qos2 = max(1, half)\n", "", "kinds link lanes",
+    Mutant("ahead-takes-all", 9, "lanes.py", "        self._ahead.limit_qos2 = max(1, half)\n", "", "kinds link lanes",
            "Both lanes together leave more unreleased than the broker keeps."),
     # 6. It always starts, and keeps what is whole.
     Mutant("slot-must-read", 6, "slots.py", "            doubtful = True\n",

@@ -165,10 +165,10 @@ class AnswersTooEarlyTest(LargeTestCase):
         self.world.publish(LARGE)
         self.until_it_has_begun()
         self.world.link._acks.append(wire.acknowledgement(wire.PUBACK, packets.packet_id(2), 0x87))
-        saves = self.world.engine.delivery.saves()
+        generation = self.world.engine.delivery.checkpoint.generation
         self.world.steps(2)
         self.assertEqual((self.world.account("refused"), len(self.files())), (0, 1))
-        self.assertGreater(self.world.engine.delivery.saves(), saves)
+        self.assertGreater(self.world.engine.delivery.checkpoint.generation, generation)
         self.world.run(5000)
         self.assertEqual((self.world.account("refused"), self.files()), (1, []))
 

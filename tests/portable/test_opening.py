@@ -37,4 +37,4 @@ class OpeningTest(unittest.TestCase):
         store = WriteListStore()
         store.fail_next("replace", ENOSPC)
         lane = self.lane(store)
-        self.assertEqual((lane.delivery.saves(), load(store)), (0, (None, False)))
+        self.assertEqual((lane.delivery.has_both_slots(), load(store)), (False, (None, False)))

@@ -370,5 +370,5 @@ class SpoolTest(unittest.TestCase):
 
 class BoundsTest(unittest.TestCase):
     def test_bounds_are_room_s_to_answer_for(self):
-        self.assertRaises(NotImplementedError, Bounds().check, 1, 1)
+        self.assertRaises(NotImplementedError, Bounds().reserve, 1, 1)
         self.assertRaises(NotImplementedError, Bounds().lacks, 1, 1)

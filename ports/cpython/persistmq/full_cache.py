@@ -81,10 +81,9 @@ class FullCache:
 
     def _has_room(self, full: CacheFull) -> bool:
         try:
-            messages, lacking_bytes = self._engine.spool.lacks(full.count, full.wanted_bytes)
+            return self._engine.spool.has_room(full.count, full.wanted_bytes)
         except OSError:
             return False  # the device does not say
-        return messages <= 0 and lacking_bytes <= 0
 
     def _check_open(self) -> None:
         if self._outcomes.is_closed.is_set():

@@ -214,7 +214,6 @@ class PersistClient(Outcomes):
 
     def _await_room(self, full: CacheFull) -> None:
         """Make room in the cache or wait for it, if that is wanted. Raises ``full`` if there is none."""
-        lacks = self._engine.spool.lacks
         has_room = False
         if not self._is_stepping:  # else this is a callback, in the middle of it all
             if self._on_full == "drop_oldest":
@@ -222,7 +221,7 @@ class PersistClient(Outcomes):
                 has_room = self._engine.make_room(self._clock.now_ms(), full.count, full.wanted_bytes)
             elif self._on_full == "block":
                 timeout = None if self._full_timeout_ms is None else self._full_timeout_ms / 1000
-                has_room = self._step_until(lambda: max(lacks(full.count, full.wanted_bytes)) <= 0, timeout)
+                has_room = self._step_until(lambda: self._engine.spool.has_room(full.count, full.wanted_bytes), timeout)
         if not has_room:
             raise full
 
