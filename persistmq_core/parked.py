@@ -7,7 +7,8 @@ from .payloads import FILE
 from .record import Record
 from .segment import RECORD, SegmentReader
 
-_NAME_BYTES = len(FOLDER) + 1 + 16 + 1 + 8 + 1 + 2 + 4
+_LETTER = ".seg"
+_NAME_BYTES = len(FOLDER) + 1 + 16 + 1 + 8 + 1 + 2 + len(_LETTER)
 
 
 class Letter:
@@ -22,8 +23,8 @@ class Letter:
 
 def parse(name: str) -> "Letter | None":
     """None for a name that is none of ours."""
-    parts = name[len(FOLDER) + 1 : -4].split("-")
-    if len(name) != _NAME_BYTES or not name.endswith(".seg") or len(parts) != 3:
+    parts = name[len(FOLDER) + 1 : -len(_LETTER)].split("-")
+    if len(name) != _NAME_BYTES or not name.endswith(_LETTER) or len(parts) != 3:
         return None
     try:
         seq, cache_id, reason_code = [int(part, 16) for part in parts]
@@ -43,14 +44,14 @@ def read(store: Store, letter: Letter, read_bytes: int = READ_BYTES) -> "Record 
     return reader.record if reader.next() == RECORD else None
 
 
-def payload_name(letter_name: str) -> str:
+def letter_payload_name(letter_name: str) -> str:
     """Where the payload is that stands in a file of its own; the record says whether it does."""
-    return letter_name[: -len(FILE)] + FILE
+    return letter_name[: -len(_LETTER)] + FILE
 
 
 def remove(store: Store, letter_name: str) -> None:
     """The letter, and its payload's file. Raises OSError."""
-    beside = payload_name(letter_name)
+    beside = letter_payload_name(letter_name)
     if beside in store.list(FOLDER):
         store.remove(beside)  # first: without its letter nobody would find it
     store.remove(letter_name)

@@ -65,7 +65,7 @@ class ParkedTest(unittest.TestCase):
         found = parked.letters(world.store)
         self.assertEqual([letter.seq for letter in found], [1, 2, 3])
         self.assertTrue(parked.read(world.store, found[0]).is_apart())
-        self.assertEqual(world.store.snapshot()[parked.payload_name(found[0].name)], b"m0" * 20)
+        self.assertEqual(world.store.snapshot()[parked.letter_payload_name(found[0].name)], b"m0" * 20)
         self.assertEqual(parked.trim(world.store, 2), 1)
         parked.remove(world.store, found[1].name)
         self.assertEqual(len(world.store.list("dead")), 2)

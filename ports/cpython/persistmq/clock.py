@@ -17,6 +17,11 @@ def unix_ms() -> int:
     return found if found >= CLOCK_VALID_MS else 0
 
 
+def stamp_ms() -> int:
+    """When a message is accepted, as records have it: ``unix_ms``, or ``now_ms`` while the clock was never set."""
+    return unix_ms() or now_ms()
+
+
 class SystemClock(Clock):
     """For the engine."""
 

@@ -192,7 +192,7 @@ class DeadLetters:
                 return None
         except FileNotFoundError:
             return None  # requeued or removed meanwhile
-        payload_name = parked.payload_name(letter.name) if record.is_apart() else ""
+        payload_name = parked.letter_payload_name(letter.name) if record.is_apart() else ""
         accepted_ms = record.accepted_ms()
         content: Callable[[], io.RawIOBase | io.BytesIO] = partial(io.BytesIO, bytes(record.payload))
         if payload_name:

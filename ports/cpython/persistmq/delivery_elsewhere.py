@@ -108,9 +108,9 @@ class DeliveryElsewhere:
         self._settings |= address
         self.wake()
 
-    def stop_by(self, now_ms: int) -> None:
+    def stop_by(self, deadline_ms: int) -> None:
         """As in DeliveryHere."""
-        self._stop_by_ms = now_ms
+        self._stop_by_ms = deadline_ms
         self.wake()
 
     def wake(self) -> None:

@@ -51,9 +51,9 @@ class DeliveryHere:
         self._new_address = (host, port, connect_kwargs)
         self._transport.wake()
 
-    def stop_by(self, now_ms: int) -> None:
-        """Begin no handshake, and be over when none is under way, or else at ``now_ms``."""
-        self._stop_by_ms = now_ms
+    def stop_by(self, deadline_ms: int) -> None:
+        """Begin no handshake, and be over when none is under way, or else at ``deadline_ms`` (``clock.now_ms``)."""
+        self._stop_by_ms = deadline_ms
         self._transport.wake()
 
     def wake(self) -> None:

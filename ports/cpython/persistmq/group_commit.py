@@ -19,7 +19,7 @@ from persistmq_core.limits import BATCH_BYTES_MAX
 from persistmq_core.prepared import Prepared
 from persistmq_core.spool import Group, IsLarge, Spool
 
-from .clock import now_ms, unix_ms
+from .clock import stamp_ms
 
 NO_PRIORITY = "priority needs a client that was made with drain=: the cache has one lane"
 _EINTR = 4
@@ -70,7 +70,7 @@ class GroupCommit:
         if priority:
             raise ValueError(NO_PRIORITY)
         self._check_free()
-        accepted_ms = unix_ms() or now_ms()
+        accepted_ms = stamp_ms()
         try:
             with self._lock:
                 if self._ended or self.is_full():
@@ -85,7 +85,7 @@ class GroupCommit:
     ) -> int | None:
         """``stage`` that does not wait for the disk: None if RAM is full. Raises IsLarge, too."""
         self._check_free()
-        accepted_ms = unix_ms() or now_ms()
+        accepted_ms = stamp_ms()
         with self._lock:
             self._check_open()
             if priority:
@@ -110,7 +110,7 @@ class GroupCommit:
         if priority:
             raise ValueError(NO_PRIORITY)
         self._check_free()
-        accepted_ms = unix_ms() or now_ms()
+        accepted_ms = stamp_ms()
         try:
             with self._lock:
                 self._make_room()
@@ -127,7 +127,7 @@ class GroupCommit:
             prepared.promise()
         try:
             prepared.write()
-            accepted_ms = unix_ms() or now_ms()
+            accepted_ms = stamp_ms()
             with self._lock:
                 self._make_room()
                 return prepared.stage(accepted_ms)

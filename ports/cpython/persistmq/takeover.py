@@ -370,10 +370,6 @@ class TakeOver:
 def _stage(spool: Spool, messages: list[Message]) -> None:
     """Raises StoreError."""
     try:
-        spool.stage_all(messages, _now_ms())
+        spool.stage_all(messages, clock.stamp_ms())
     except IsLarge:
-        accept(spool, messages, 0, _now_ms, lambda full: None)
-
-
-def _now_ms() -> int:
-    return clock.unix_ms() or clock.now_ms()
+        accept(spool, messages, 0, clock.stamp_ms, lambda full: None)

@@ -13,6 +13,7 @@ logger = logging.getLogger("persistmq")
 
 _NAME = "mark"
 _NEW = "mark.new"
+_FIELDS = ("keys", "first_seqs", "fingerprint", "done", "taken", "is_flawed")  # as they are called in the file
 
 
 class Mark:
@@ -86,16 +87,16 @@ class Mark:
         except ValueError as error:
             logger.error("%s/%s does not read, messages may come twice: %s", self._folder, _NAME, error)
             return
-        if fields.pop("cache_id") == self._cache_id:
-            self.__dict__.update(fields)
+        if fields["cache_id"] == self._cache_id:
+            for name in _FIELDS:
+                setattr(self, name, fields[name])
         else:
             logger.warning("%s/%s is of another journal, messages may come twice", self._folder, _NAME)
 
     def write(self) -> None:
         """Durably. Raises OSError, and then what was there before still is."""
-        fields = {name: value for name, value in self.__dict__.items() if name != "_folder"}
-        fields["cache_id"] = fields.pop("_cache_id")
-        text = json.dumps(fields).encode()
+        fields = {name: getattr(self, name) for name in _FIELDS}
+        text = json.dumps(fields | {"cache_id": self._cache_id}).encode()
         os.makedirs(self._folder, directory.FOLDER_MODE, exist_ok=True)
         new_path = self._folder + "/" + _NEW
         fd = os.open(new_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, directory.FILE_MODE)

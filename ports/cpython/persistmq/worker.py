@@ -19,8 +19,8 @@ from persistmq_core.opening import open_cache
 from persistmq_core.options import Options
 from persistmq_core.window import DONE
 
+from . import clock
 from .chance import SystemRandom
-from .clock import SystemClock
 from .delivery_here import DeliveryHere
 from .link import REPORTED, Link, TooLarge
 from .lock import DeliveryLock
@@ -182,7 +182,7 @@ class Worker:
         transport = PahoTransport(settings["client_id"], settings["connect_timeout_ms"], **settings["paho_kwargs"])
         for name, args, kwargs in settings["calls"]:
             getattr(transport.client, name)(*args, **kwargs)
-        options = Options(followed=followed, clock=SystemClock(), **settings["engine_options"])
+        options = Options(followed=followed, clock=clock.SystemClock(), **settings["engine_options"])
         engine = Engine(open_cache(store, SystemRandom(), options, self._report), transport)
         engine.spool.has_expiring = True  # it may be: messages are staged elsewhere
         if engine.lanes[0].delivery.checkpoint.cache_id != settings["cache_id"]:
@@ -194,7 +194,7 @@ class Worker:
     def _deliver(self, life: _Life, until_empty: bool = False) -> None:
         engine, _, delivery = life
         while not delivery.is_over:
-            now_ms = _now_ms()
+            now_ms = clock.now_ms()
             try:
                 delay_ms = delivery.turn(now_ms)
             except BaseException as failure:  # noqa: BLE001 - as in the thread of PersistClient
@@ -209,7 +209,7 @@ class Worker:
             if not delivery.is_over:
                 delivery.sleep(delay_ms)
         delivery.close()
-        self._report.send(engine, delivery, _now_ms())
+        self._report.send(engine, delivery, clock.now_ms())
 
     # --- what the application says, on a thread of its own ---
 
@@ -239,20 +239,20 @@ class Worker:
                 logger.exception("mqtt_client.%s() failed in the worker", name)
         elif what == "stop":
             self._was_stopped = True
-            life.delivery.stop_by(_now_ms() + rest[0])
+            life.delivery.stop_by(clock.now_ms() + rest[0])
 
     def _orphaned(self, life: _Life) -> None:
         if self._was_stopped:
             return
         self._is_orphan = True
         at_once = self._must_end or self._settings["drain_after_exit"]
-        life.delivery.stop_by(_now_ms() + (0 if at_once else _ORPHAN_STOP_MS))
+        life.delivery.stop_by(clock.now_ms() + (0 if at_once else _ORPHAN_STOP_MS))
 
     def _on_sigterm(self, _number: int, _frame: object) -> None:
         """A new application wants the cache, or the system goes down. One that is there says itself when to end."""
         self._must_end = True
         if self._is_orphan and self._life is not None:
-            self._life.delivery.stop_by(_now_ms())
+            self._life.delivery.stop_by(clock.now_ms())
 
     def _forward_logs(self) -> None:
         for name in ("persistmq", *list(logging.root.manager.loggerDict)):
@@ -284,7 +284,3 @@ def main(descriptor: int) -> NoReturn:
         link.send("failed", f"{type(error).__name__}: {error}"[:_TEXT_MAX])
     finally:
         os._exit(status)
-
-
-def _now_ms() -> int:
-    return time.monotonic_ns() // 1_000_000
