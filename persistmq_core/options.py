@@ -24,7 +24,7 @@ from .limits import (
 
 TYPE_CHECKING = False  # no module "typing" on a board
 if TYPE_CHECKING:
-    from .bulk import Bulk
+    from .bulk_options import Bulk
     from .contracts import Clock
     from .lanes import Lanes
     from .pace import Pace

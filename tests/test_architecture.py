@@ -48,6 +48,7 @@ RANKS = {
     "settling": 9,
     "walk": 10,
     "delivery": 11,
+    "bulk_options": 8,
     "bulk": 12,
     "lane": 13,
     "lanes": 14,

@@ -18,7 +18,7 @@ OPTIONS = {
     "large payloads": ("payloads", "payload_files", "prepared"),
     "publish_many": ("many",),
     "reading dead letters": ("parked",),
-    "bundles": ("bulk", "bundles", "bundling", "cbor", "identity"),
+    "bundles": ("bulk", "bulk_options", "bundles", "bundling", "cbor", "identity"),
     "TLS": ("tls",),
     "Wi-Fi": ("wlan",),
 }

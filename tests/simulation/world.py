@@ -1,6 +1,6 @@
 """What a program or a scenario runs in: a disk, a broker, a link, a clock, one process after the other, the laws."""
 
-from persistmq_core.bulk import Bulk
+from persistmq_core.bulk_options import Bulk
 from persistmq_core.bundles import COUNT
 from persistmq_core.contracts import Listener
 from persistmq_core.dead_letters import CONNECTION_DROPPED

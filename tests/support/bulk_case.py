@@ -3,7 +3,7 @@
 import unittest
 
 from persistmq_core import packets
-from persistmq_core.bulk import Bulk
+from persistmq_core.bulk_options import Bulk
 from persistmq_core.bundles import COUNT
 from persistmq_core.checkpoint import NAMES
 from persistmq_core.contracts import Clock

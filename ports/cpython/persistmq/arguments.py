@@ -8,7 +8,7 @@ from typing import Any
 
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from persistmq_core.bulk import Bulk
+from persistmq_core.bulk_options import Bulk
 from persistmq_core.bundles import FORMS
 from persistmq_core.limits import BULK_BYTES_MAX, REMAINING_LENGTH_MAX, SPILL_AFTER_MS, SPILL_BYTES
 from persistmq_core.options import Options

@@ -2,7 +2,7 @@
 
 import io
 
-from persistmq_core.bulk import Bulk
+from persistmq_core.bulk_options import Bulk
 from persistmq_core.contracts import Compressor
 from persistmq_core.limits import const
 
