@@ -94,8 +94,11 @@ class Transport:
         """
         raise NotImplementedError
 
-    def receive(self) -> bytes:
-        """What came since: whole PUBACK, PUBREC and PUBCOMP packets for identifiers 1..64000, nothing else."""
+    def receive(self) -> "bytes | memoryview":
+        """What came since: whole PUBACK, PUBREC and PUBCOMP packets for identifiers 1..64000, nothing else.
+
+        Valid until the next call of ``state``, ``receive`` or ``open``: it may look at a buffer that is filled again.
+        """
         raise NotImplementedError
 
     def close(self) -> None:
@@ -123,7 +126,7 @@ class Compressor:
     """What makes bundles smaller."""
 
     def compress(self, content: bytes) -> bytes:
-        """The same in zlib's format (RFC 1950)."""
+        """The same in zlib's format (RFC 1950), or ``content`` itself where there is no memory for that."""
         raise NotImplementedError
 
 

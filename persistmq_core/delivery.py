@@ -144,7 +144,7 @@ class Delivery(Walk):
 
     # --- acknowledgements ---
 
-    def acknowledge(self, came: bytes) -> int:
+    def acknowledge(self, came: "bytes | memoryview") -> int:
         """Take whole acknowledgement packets. Raises ProtocolError; what stands before the confusion counts.
 
         Returns the reason code if the broker asks to be left alone for a while, else 0.

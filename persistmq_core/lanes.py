@@ -130,7 +130,7 @@ class Lanes:
     def progress(self) -> int:
         return self._ordinary.progress() + self._ahead.progress()
 
-    def acknowledge(self, came: bytes) -> int:
+    def acknowledge(self, came: "bytes | memoryview") -> int:
         later = 0
         try:
             later = self._ahead.acknowledge(came)
