@@ -212,7 +212,7 @@ class PersistClient:
         dead_letters_max: int | None = None,
         **paho_kwargs: Any,
     ) -> None:
-        given = dict(locals())
+        given = dict(locals())  # the arguments, as long as this is the first line
         paho_options = client_options(client_id, paho_kwargs)
         options = engine_options(given, paho_options["protocol"])
         wanted_type = known_type(cache_type)
@@ -360,8 +360,7 @@ class PersistClient:
         A message is ``(topic, payload)``, or with its own ``(topic, payload, qos, retain)``, or a dict of these names.
         They are held in memory until they are stored. Raises what ``publish`` raises.
         """
-        if self._stopped or self._forked or self._older is not None:
-            self._check_ready()
+        self._check_ready()
         batch = [with_defaults(message, qos, retain) for message in messages]
         if not batch:
             return []
