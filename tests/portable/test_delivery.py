@@ -1,7 +1,6 @@
 """What an acknowledgement means."""
 
 from persistmq_core import packets
-from persistmq_core.delivery import Delivery
 from persistmq_core.errors import ProtocolError
 from tests.support import mqtt_wire as wire
 from tests.support.delivery_case import DeliveryTestCase, ack
@@ -130,8 +129,3 @@ class AcknowledgementTest(DeliveryTestCase):
         self.fill()
         self.take(*[wire.acknowledgement(PUBACK, identifier) for identifier in (1, 2, 60000, 59999)])
         self.assertEqual(self.diary.delivered_seqs, [60000, 60001, 59999, 59998])
-
-
-class OneClassTest(DeliveryTestCase):
-    def test_a_delivery_is_one(self):
-        self.assertTrue(isinstance(self.delivery, Delivery))

@@ -1,7 +1,6 @@
 """What is on storage of what became of a message: the checkpoint, dead letters, and when storage is freed."""
 
 from persistmq_core import packets
-from persistmq_core.settling import Settling
 from tests.support.delivery_case import DeliveryTestCase, ack
 from tests.support.write_list_store import EIO, ENOSPC
 
@@ -126,8 +125,3 @@ class RefusalTest(DeliveryTestCase):
         self.publish(1)
         self.assertEqual(len(self.fill()), 2)
         self.assertTrue(len(self.out) > 89)
-
-
-class OneClassTest(DeliveryTestCase):
-    def test_a_delivery_is_one(self):
-        self.assertTrue(isinstance(self.delivery, Settling))

@@ -1,7 +1,6 @@
 """Which message is sent when."""
 
 from persistmq_core import packets
-from persistmq_core.walk import Walk
 from tests.support.delivery_case import DeliveryTestCase, ack
 
 PUBACK, PUBREC, PUBCOMP = packets.PUBACK, packets.PUBREC, packets.PUBCOMP
@@ -129,8 +128,3 @@ class SendingTest(DeliveryTestCase):
         self.delivery.end_connection()
         self.delivery.resume()
         self.assertEqual(self.fill(), [("PUBLISH", 1, False), ("PUBLISH", 2, True)])
-
-
-class OneClassTest(DeliveryTestCase):
-    def test_a_delivery_is_one(self):
-        self.assertTrue(isinstance(self.delivery, Walk))
