@@ -22,16 +22,6 @@ class _Raises:
         return True
 
 
-class _SubTest:
-    """``with self.subTest(...)``: no more than a block here, the first failure ends the test."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: "type | None", error: "BaseException | None", trace: object) -> bool:
-        return False
-
-
 class TestCase:
     """The assertions, each with ``msg`` as in the real one."""
 
@@ -61,12 +51,6 @@ class TestCase:
     def assertFalse(self, value: object, msg: "str | None" = None) -> None:
         self._check(not value, "%r is not false", (value,), msg)
 
-    def assertIs(self, first: object, second: object, msg: "str | None" = None) -> None:
-        self._check(first is second, "%r is not %r", (first, second), msg)
-
-    def assertIsNot(self, first: object, second: object, msg: "str | None" = None) -> None:
-        self._check(first is not second, "%r is %r", (first, second), msg)
-
     def assertIsNone(self, value: object, msg: "str | None" = None) -> None:
         self._check(value is None, "%r is not None", (value,), msg)
 
@@ -85,14 +69,8 @@ class TestCase:
     def assertLess(self, first: object, second: object, msg: "str | None" = None) -> None:
         self._check(first < second, "%r is not below %r", (first, second), msg)
 
-    def assertLessEqual(self, first: object, second: object, msg: "str | None" = None) -> None:
-        self._check(first <= second, "%r is above %r", (first, second), msg)
-
     def assertGreater(self, first: object, second: object, msg: "str | None" = None) -> None:
         self._check(first > second, "%r is not above %r", (first, second), msg)
-
-    def assertGreaterEqual(self, first: object, second: object, msg: "str | None" = None) -> None:
-        self._check(first >= second, "%r is below %r", (first, second), msg)
 
     def assertRaises(self, expected: "type | tuple", call: object = None, *args: object) -> "_Raises | None":
         if call is None:
@@ -100,9 +78,6 @@ class TestCase:
         with _Raises(expected):
             call(*args)
         return None
-
-    def subTest(self, msg: object = None, **values: object) -> _SubTest:
-        return _SubTest()
 
 
 def run_module(module: object, wanted: "list[str]") -> "tuple[int, int]":
