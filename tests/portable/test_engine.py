@@ -46,6 +46,14 @@ class DeliveryTest(unittest.TestCase):
         world.run(1000)
         self.assertEqual(world.arrived(), [payload, b"after"])
 
+    def test_the_room_of_one_large_message_is_not_kept(self):
+        world = World(send_bytes=100).online()
+        for size, is_kept in ((50, True), (150, True), (500, False), (150, True)):
+            buffer = world.engine._buffer
+            world.publish(b"x" * size)
+            world.run(100)
+            self.assertEqual((world.engine._buffer is buffer, world.account("waiting")), (is_kept, 0), size)
+
     def test_a_send_that_takes_a_part_is_continued(self):
         for counts in ([1] * 400, [0, 3, 0, 0, 7], [0] * 9):
             world = World().online()
