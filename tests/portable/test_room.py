@@ -160,6 +160,18 @@ class FreeBytesTest(unittest.TestCase):
             world.publish()
         self.assertEqual(store.asked, 1)
 
+    def test_half_of_what_is_spare_is_left_to_others_before_the_device_is_asked_again(self):
+        store = SmallDisk()
+        store.free = 1000 + 40 * FRAME
+        world = World(store=store, free_bytes_min=1000)
+        world.publish(b"")
+        store.free -= 21 * FRAME  # 20 of them somebody else's
+        with self.assertRaises(CacheFull):
+            while True:
+                world.publish(b"")
+                store.free -= FRAME
+        self.assertEqual(store.free, 1000)
+
 
 class OptionsTest(unittest.TestCase):
     def test_bounds_that_cannot_be(self):
