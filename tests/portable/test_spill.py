@@ -222,6 +222,20 @@ class TroubleTest(SpillCase):
         self.assertEqual([payload[:2] for payload in world.arrived()[3:]], [b"%02d" % number for number in range(60)])
         self.assertEqual((world.account("waiting"), world.violations()), (0, []))
 
+    def test_when_ram_fills_what_is_settled_has_its_checkpoint_before_it_is_written(self):
+        world = self.healthy(checkpoint_delay_ms=1 << 20)
+        world.broker.stay_silent(packets.PUBACK, times=1)  # the first one keeps the others' file
+        for number in range(6):
+            world.publish(b"%d" % number + b"." * 400, 1)
+            world.run(2)
+        self.assertEqual((world.spill.state, world.account("waiting")), (IN_RAM, 1))
+        world.publish(b"6" + b"." * 2000, 1)
+        self.assertEqual(world.spill.state, STORED)
+        world.restart()
+        self.assertEqual(world.account("waiting"), 2)
+        world.online().run(2000)
+        self.assertEqual(b"".join([payload[:1] for payload in world.arrived()[3:]]), b"01234506")
+
     def test_one_message_that_is_larger_than_all_of_it_goes_to_storage(self):
         world = self.healthy()
         seq = world.publish(b"x" * 5000, 2)
