@@ -10,10 +10,10 @@ from .actions import IN_SETTINGS, draw_action, draw_settings
 from .damage import damage
 from .judge import judge
 from .laws import LawBroken
-from .world import World
+from .world import SimulatedWorld
 
 
-class Program(World):
+class Program(SimulatedWorld):
     """One run of ``actions`` (see ``actions.py``)."""
 
     def __init__(self, settings: "dict[str, object]", actions: "list[tuple]") -> None:
