@@ -54,6 +54,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    """The directory of the clients that ``make_client`` makes, before there is one."""
+    path = tmp_path / "cache"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
 def make_client(tmp_path: Path, cache_type: str) -> Iterator[Callable[..., PersistClient]]:
     """A function that makes a client on ``tmp_path/cache``, with short delays; all of them are stopped in the end."""
     made: list[PersistClient] = []
