@@ -1,6 +1,7 @@
-"""A broker that does as it is told, and a transport for each version of MQTT."""
+"""A broker that does as it is told, a transport for each version of MQTT, and where a cache goes."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
@@ -27,3 +28,9 @@ def transport_v5() -> Iterator[PahoTransport]:
     made = PahoTransport("tester", 5000, protocol=MQTTProtocolVersion.MQTTv5)
     yield made
     made.release()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A cache directory that is not there yet."""
+    return tmp_path / "cache"

@@ -12,18 +12,14 @@ import pytest
 from persistmq import store as store_module
 from persistmq.store import FileStore
 
+from tests.support.store_files import read_all
+
 SEGMENT = "journal/0000000000000001.seg"
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> FileStore:
     return FileStore(tmp_path / "cache")
-
-
-def read_all(store: FileStore, name: str) -> bytes:
-    buffer = bytearray(store.size(name))
-    assert store.read(name, 0, memoryview(buffer)) == len(buffer)
-    return bytes(buffer)
 
 
 def test_an_append_goes_on_after_a_short_write(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:

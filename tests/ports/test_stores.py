@@ -10,6 +10,8 @@ import pytest
 from persistmq.sqlite_store import SqliteStore
 from persistmq.store import FileStore
 
+from tests.support.store_files import read_all
+
 Store = FileStore | SqliteStore
 Open = Callable[..., Store]
 
@@ -33,12 +35,6 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]
 @pytest.fixture
 def store(open_store: Open) -> Store:
     return open_store()
-
-
-def read_all(store: Store, name: str) -> bytes:
-    buffer = bytearray(store.size(name))
-    assert store.read(name, 0, memoryview(buffer)) == len(buffer)
-    return bytes(buffer)
 
 
 def test_appended_bytes_are_read_back_at_once(store: Store) -> None:
