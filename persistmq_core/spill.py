@@ -83,6 +83,7 @@ class Spill:
             return True
         elif store.state == IN_RAM:
             store.keeps_no_more = False
+            # RAM may be full, and written, at any moment from now on: what is settled is not to be sent again then.
             if self._delivery.unsaved and 2 * store.ram_bytes > store.spill_bytes:
                 self._delivery.save()
                 self._delivery.reclaim()
