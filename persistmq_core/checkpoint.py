@@ -14,10 +14,11 @@ NAMES = ("checkpoint.0", "checkpoint.1")
 
 # magic, disk version, flags, window places, generation, cache id, session marker, repeated
 HEADER = "<4sBBHIIII"
-NUMBERS = "<QQQQQQQQ"  # cursor, sent bound, then the accounts
+# Cursor, sent bound, then the accounts; then, beyond cursor and skipped ones, the journal's end.
+NUMBERS = "<QQQQQQQQII"
 NUMBERS_AT = const(24)
 SENT_BOUND_AT = const(32)
-PLACES_AT = const(88)
+PLACES_AT = const(96)
 # Behind the places: bundles and identity, if the flags say so, then the range that was evicted, if there is one.
 EVICTED = "<QQQ"
 EVICTED_BYTES = const(24)
@@ -57,6 +58,9 @@ class Checkpoint:
         self.refused = 0
         self.damaged = 0
         self.skipped = 0  # sequence numbers that never were an accepted message
+        # What the journal had on storage: should it end earlier, the numbers between are lost.
+        self.end_seq = SEQ_FIRST
+        self.end_skipped = 0  # numbers below that which are no accepted message
         self.repeated = 0  # sent again although the broker may have had them (its session was lost)
         # Numbers beyond the window that are in their accounts already, and how many of them never were a message.
         self.evicted_first = 0
@@ -118,6 +122,8 @@ class Checkpoint:
             self.refused,
             self.damaged,
             self.skipped,
+            max(0, self.end_seq - self.cursor),
+            max(0, self.end_skipped - self.skipped),
         )
         for index in range(0, self._packed, 4):
             out[PLACES_AT + (index >> 2)] = 0

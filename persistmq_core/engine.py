@@ -184,6 +184,9 @@ class Engine:
         try:
             if self.spill is not None:
                 self.spill.leave()
+            for lane in self.lanes:
+                if lane.journal.end_seq > lane.delivery.checkpoint.end_seq:
+                    lane.delivery.unsaved = True  # so that the next start sees whether the end is still there
             if self.delivery.unsaved or self.delivery.must_save():
                 self.delivery.save()
                 self.delivery.reclaim()

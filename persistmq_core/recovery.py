@@ -133,15 +133,29 @@ def recover(
         else:
             found.end_is_sure = reader.tail_bytes == 0
             found.torn_bytes = reader.tail_bytes
-        _keep_clear_of_the_wire(store, found, found.torn_bytes if size >= 0 else _UNKNOWN_BYTES)
+        tail_bytes = found.torn_bytes if size >= 0 else _UNKNOWN_BYTES
+        _keep_clear_of_the_wire(store, found, tail_bytes - FRAME_BYTES_MIN * _lose_the_end(found))
         if found.end_seq == found.active_first and not found.active_name:
             # Not even its first frame is whole. The next segment must not take its name.
             found.end_seq += 1
             found.skipped += 1
-    elif state.session_known or state.evicted_end > state.cursor or any(state.places):
+    elif _lose_the_end(found) or state.session_known or state.evicted_end > state.cursor or any(state.places):
         # The journal is gone: whatever it held may have been sent, or is in its account.
         _keep_clear_of_the_wire(store, found, _UNKNOWN_BYTES)
     return found
+
+
+def _lose_the_end(found: Recovered) -> int:
+    """The checkpoint knows numbers that had been on storage, and are not any more: how many. They count as lost."""
+    state = found.checkpoint
+    count = state.end_seq - found.end_seq if state.end_seq > state.cursor else 0
+    if count <= 0:
+        return 0
+    found.end_seq = state.end_seq
+    found.skipped = max(found.skipped, state.end_skipped)
+    found.active_name = ""
+    found.end_is_sure = False
+    return count
 
 
 def _by_name(store: Store, names: "list[str]", cache_id: int) -> "list[tuple[int, int, str]]":
@@ -385,7 +399,7 @@ def _keep_clear_of_the_wire(store: Store, found: Recovered, tail_bytes: int) -> 
     else:
         target = _end_of_quarantined(store, found)
         found.end_is_sure = found.end_is_sure and target == 0
-        if tail_bytes:
+        if tail_bytes > 0:
             target = max(target, found.end_seq + tail_bytes // FRAME_BYTES_MIN + 1)
         target = min(sent_end, target)
     if target <= found.end_seq:

@@ -115,6 +115,10 @@ class Settling:
         state.cursor = self.window.cursor
         state.sent_bound = self._bound()
         state.touched = self.window.store(state.places)
+        if self.spill_store is None or self.spill_store.is_over():  # else its end is in RAM
+            journal = self._journal
+            state.end_skipped = journal.skipped  # first: see Journal
+            state.end_seq = journal.end_seq
         if self.identity is not None:
             state.identity = self.identity.encode()
         checkpoints.save(self._store, state)

@@ -66,7 +66,11 @@ def decode(content: "bytes | bytearray") -> "Checkpoint | None":
         state.refused,
         state.damaged,
         state.skipped,
+        ahead,
+        skipped_ahead,
     ) = unpack_from(NUMBERS, content, NUMBERS_AT)
+    state.end_seq = state.cursor + ahead
+    state.end_skipped = state.skipped + skipped_ahead
     if len(content) > evicted_at + 4:
         state.evicted_first, state.evicted_end, state.evicted_skipped = unpack_from(EVICTED, content, evicted_at)
     for index in range(span):

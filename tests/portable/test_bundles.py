@@ -326,11 +326,11 @@ class CheckpointTest(unittest.TestCase):
         self.assertEqual(state.bundles, b"\x0e\0\x01\x00\x04bulk\x00\x09\0\x03\x20")
         content = state.encode()
         self.assertEqual(content[5], 4)
-        self.assertEqual(bytes(content[88 + 8 : -4]), state.bundles)
+        self.assertEqual(bytes(content[96 + 8 : -4]), state.bundles)
 
     def test_no_byte_of_it_where_bundles_are_off(self):
         state = Checkpoint(7, 16)
-        self.assertEqual((len(state.encode()), state.encode()[5]), (96, 0))
+        self.assertEqual((len(state.encode()), state.encode()[5]), (104, 0))
         self.assertEqual(decode(state.encode()).bundles, b"")
 
     def test_a_cut_one_is_no_checkpoint(self):

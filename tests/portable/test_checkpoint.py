@@ -23,6 +23,7 @@ def example(span=5):
     state.session_known = True
     state.session_marker = 0xFFFFFFFE
     state.repeated = 9
+    state.end_seq, state.end_skipped = state.cursor + 11, state.skipped + 2
     for index in range(span):
         state.places[index] = (PLACE_RELEASED, PLACE_WAITING, PLACE_DONE, PLACE_ORPHAN)[index % 4]
     return state
@@ -31,6 +32,7 @@ def example(span=5):
 def facts(state):
     return (
         [getattr(state, name) for name in NUMBERS],
+        [state.end_seq, state.end_skipped],
         [state.generation, state.cache_id, state.session_known, state.session_marker, state.repeated],
         bytes(state.places),
     )
@@ -72,5 +74,6 @@ class EncodeTest(unittest.TestCase):
         content = bytes(example().encode())
         self.assertEqual(content[:24], b"PMQC\x01\x01\x05\0\x03\0\0\0\x01\xee\xff\xc0\xfe\xff\xff\xff\x09\0\0\0")
         self.assertEqual(content[24:32], b"\0\0\0\0\0\x01\0\0")
-        self.assertEqual(content[88:90], b"\xd2\x02")  # two bits a place, the first place lowest
-        self.assertEqual(len(content), 94)
+        self.assertEqual(content[88:96], b"\x0b\0\0\0\x02\0\0\0")
+        self.assertEqual(content[96:98], b"\xd2\x02")  # two bits a place, the first place lowest
+        self.assertEqual(len(content), 102)

@@ -243,7 +243,7 @@ class InRamTest(SpillStoreCase):
         self.store.remove(NEW)
         self.assertEqual((sorted(self.store.list("journal")), self.store.ram_bytes), ([OLD, NEXT], 4))
         self.assertEqual([name for name in self.disk.snapshot() if name.startswith("journal")], [OLD])
-        self.assertEqual((self.store.size("checkpoint.0"), self.read("checkpoint.0", 0, 4)), (94, b"PMQC"))
+        self.assertEqual((self.store.size("checkpoint.0"), self.read("checkpoint.0", 0, 4)), (102, b"PMQC"))
 
     def test_the_last_file_on_storage_stays_until_there_is_another(self):
         self.in_ram()
