@@ -8,7 +8,9 @@ from binascii import crc32
 from struct import pack_into
 
 from .contracts import Store
-from .limits import DISK_VERSION, SEQ_FIRST, const
+from .errors import is_unreadable
+from .limits import DISK_VERSION, READS_BEFORE_DAMAGED, SEQ_FIRST, const
+from .segment import quarantine
 
 NAMES = ("checkpoint.0", "checkpoint.1")
 
@@ -73,6 +75,7 @@ class Checkpoint:
         self._content = bytearray()  # what encode() made last
         self._checked = memoryview(b"")  # all of it but the CRC
         self._packed = 0  # how many places may be set in it
+        self.failures = 0  # how often in a row a slot could not be written
         self.older_cursor = 0  # what the other slot said when this one was read
 
     def settled(self) -> int:
@@ -146,8 +149,14 @@ class Checkpoint:
 def save(store: Store, state: Checkpoint) -> None:
     """Write the next generation over the older of the two slots. Raises OSError; then the older state still stands."""
     state.generation += 1
+    name = NAMES[state.generation & 1]
     try:
-        store.replace(NAMES[state.generation & 1], state.encode())
-    except (OSError, MemoryError):
+        store.replace(name, state.encode())
+    except (OSError, MemoryError) as failure:
         state.generation -= 1  # so that the retry goes to the same slot, never over the newest whole one
+        state.failures = state.failures + 1 if is_unreadable(failure) else 0
+        if state.failures >= READS_BEFORE_DAMAGED:  # a bad place under it: the next one is made anew
+            state.failures = 0
+            quarantine(store, name)
         raise
+    state.failures = 0

@@ -38,7 +38,7 @@ class Delivery(Walk):
     def cursor(self) -> int:
         """All before it is settled, and the listener knows. For any thread."""
         expired = self._expired
-        return expired[0] if expired else self.window.cursor
+        return min(expired[0], self.window.cursor) if expired else self.window.cursor
 
     def cursors(self) -> "tuple[int, ...]":
         """``cursor`` of each lane."""
@@ -209,13 +209,22 @@ class Delivery(Walk):
         """Messages that wait for PUBACK or PUBCOMP in this connection, or will when ``fill`` has sent their PUBREL."""
         return self.window.in_flight() + len(self._release)
 
+    def _first(self) -> int:
+        """The oldest message that is not settled, but with ``only_resends`` none of those that wait for later."""
+        window = self.window
+        seq = window.cursor
+        while self.only_resends and seq < window.end and window.state(seq) not in _BROKERS_TURN:
+            seq += 1
+        return seq
+
     def awaits(self) -> bool:
         """True if it is the broker's turn for the oldest message."""
-        return self.window.state(self.window.cursor) in _BROKERS_TURN
+        return self.window.state(self._first()) in _BROKERS_TURN
 
     def watch(self, now_ms: int, is_sending: bool) -> int:
         """Since when (in the engine's time) the broker owes an answer for the oldest message, or takes no bytes."""
-        oldest = self.window.cursor << 4 | self.window.state(self.window.cursor)
+        first = self._first()
+        oldest = first << 4 | self.window.state(first)
         if oldest != self._oldest or not (is_sending or self.awaits()):
             self._oldest = oldest
             self._waits_since = now_ms
@@ -227,7 +236,7 @@ class Delivery(Walk):
 
     def suspect(self) -> int:
         """The first message on the wire, which is alone there if the engine said so; 0: there is none."""
-        return self.window.cursor if self.awaits() or self.window.count(SENT_0) else 0
+        return self._first() if self.awaits() or self.window.count(SENT_0) else 0
 
     def paced_ms(self, now_ms: int) -> int:
         """For how many milliseconds the backlog has to wait, although it could be sent; -1: it has not."""

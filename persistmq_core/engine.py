@@ -77,6 +77,7 @@ class Engine:
         self._unsaved_since = -1
         self._has_begun = False
         self._store_retry_at = 0
+        self._reclaim_at = -1  # when files are to be removed that could not be; -1: there are none
         self._poison = Poison()
         self._refusals = 0  # when the connection came up
 
@@ -135,8 +136,10 @@ class Engine:
             return
         try:
             for lane in self.lanes:
-                if lane.spool.has_expiring and lane.delivery.expire(now_ms, self._clock):
-                    self._expires = True
+                if lane.spool.has_expiring:
+                    from .expiry import expire  # noqa: PLC0415 - only here, as ClockJumps
+
+                    self._expires = expire(lane.delivery, now_ms, self._clock) or self._expires
         except OSError as failure:
             self._disk_failed(now_ms, failure)
         if self.delivery.is_urgent():
@@ -207,18 +210,18 @@ class Engine:
 
         None that is in flight is evicted, nor one that may be: after a power cut the next connection shows that.
         """
-        messages, lacking_bytes = self.spool.lacks(count, wanted_bytes)
-        if messages <= 0 and lacking_bytes <= 0:
-            return True
-        if self._disk_rests(now_ms):
-            return False
         try:
+            if self.spool.has_room(count, wanted_bytes):
+                return True
+            if self._disk_rests(now_ms):
+                return False
+            messages, lacking_bytes = self.spool.lacks(count, wanted_bytes)
             self.delivery.evict(messages, lacking_bytes)
+            self._reclaim(now_ms)
+            return self.spool.has_room(count, wanted_bytes)
         except OSError as failure:
             self._disk_failed(now_ms, failure)
             return False
-        self._reclaim(now_ms)
-        return self.spool.has_room(count, wanted_bytes)
 
     def fail(self, now_ms: int, reason: str, longest: bool = True) -> None:
         """Something in this program broke inside ``step``: begin again from the connection, after a delay."""
@@ -371,7 +374,8 @@ class Engine:
         settled = self.delivery.progress()
         try:
             self.delivery.fill(out, self._transport, limit, not self.draining, now_ms, self._clock)
-            self.store_error = ""
+            if self._reclaim_at < 0:
+                self.store_error = ""
         except OSError as failure:
             self._disk_failed(now_ms, failure)  # what stands in out is marked as sent, so it goes out
         if not out:
@@ -461,18 +465,22 @@ class Engine:
         return True
 
     def _reclaim(self, now_ms: int) -> None:
+        if now_ms < self._reclaim_at:
+            return
         try:
             self.delivery.reclaim()
-        except OSError as failure:
-            self._disk_failed(now_ms, failure)
+        except OSError as failure:  # which keeps nothing from being sent
+            self.store_error = str(failure) or "OSError"
+            self._reclaim_at = now_ms + STORE_RETRY_MS
         else:
             self.store_error = ""
+            self._reclaim_at = -1
 
     def _save_if_due(self, now_ms: int) -> None:
+        if (self.store_error or self._reclaim_at >= 0) and not self._disk_rests(now_ms):
+            self._reclaim(now_ms)
         if not self.delivery.unsaved:
             self._unsaved_since = -1
-            if self.store_error and not self._disk_rests(now_ms):
-                self._reclaim(now_ms)  # nothing else is waiting for the disk
             return
         if self._unsaved_since < 0:
             self._unsaved_since = now_ms
@@ -516,8 +524,8 @@ class Engine:
                 due = min(due, self._gather_by - now_ms)
             if self.spill is not None:
                 due = min(due, self.spill.due_ms(now_ms, waits_ms))
-        if self.store_error:
-            due = min(due, self._store_retry_at - now_ms)  # before that a save is not tried
-        elif self._unsaved_since >= 0:
+        if self.store_error or self._reclaim_at >= 0:  # before that nothing is tried
+            due = min(due, max(self._store_retry_at, self._reclaim_at) - now_ms)
+        if not self.store_error and self._unsaved_since >= 0:
             due = min(due, self._unsaved_since + self._checkpoint_delay_ms - now_ms)
         return max(0, due)

@@ -12,7 +12,7 @@ Damaged bytes: never an error either, but a report (``damaged`` in the accounts,
 UNREADABLE_ERRNOS = (5, 61, 74, 84, 117)
 
 
-def is_unreadable(failure: OSError) -> bool:
+def is_unreadable(failure: Exception) -> bool:
     """Whether an error speaks of the bytes; others (no descriptor, no memory, no permission) pass or need a person."""
     return bool(failure.args) and failure.args[0] in UNREADABLE_ERRNOS
 

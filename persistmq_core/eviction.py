@@ -5,6 +5,7 @@ comes there.
 """
 
 from .checkpoint import Checkpoint
+from .contracts import Listener
 from .journal import Journal, JournalReader
 from .window import SETTLE, Window
 
@@ -29,6 +30,24 @@ class Eviction:
         self._window = window
         self._journal = journal
         self._reader = reader
+
+    def evict(
+        self, sent_end: int, messages: int, wanted_bytes: int, save: "object", listener: Listener
+    ) -> None:
+        """Give up what ``plan`` finds, and tell of it when ``save`` has made that durable. Raises OSError."""
+        state = self._state
+        before = state.evicted_first, state.evicted_end, state.evicted_skipped, state.evicted
+        evicted = self.plan(sent_end, messages, wanted_bytes)
+        if not evicted:
+            return
+        try:
+            save()  # type: ignore[operator]
+        except (OSError, MemoryError):
+            state.evicted_first, state.evicted_end, state.evicted_skipped, state.evicted = before
+            raise
+        for begin, end in evicted:
+            for seq in range(begin, end):
+                listener.dropped(seq, "evicted", 0)
 
     def plan(self, sent_end: int, messages: int, wanted_bytes: int) -> "list[tuple[int, int]]":
         """Extend the range until so many messages and bytes of files are free of it, as far as that goes.

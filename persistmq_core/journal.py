@@ -303,31 +303,39 @@ class JournalReader:
     def reclaim(self, durable_cursor: int, first_seq: int = 0, end_seq: int = 0) -> None:
         """Remove the segments that are wholly behind the durable cursor, or between the other two numbers.
 
-        Those with damage go to quarantine.
+        Those with damage go to quarantine. One that cannot be removed keeps none of the others: the first failure is
+        raised at the end.
         """
-        if end_seq > durable_cursor and not self._segments:
+        if not self._segments:
             self._list()
+        failure = None
         index = 0
         while index + 1 < len(self._segments):
             first, next_first = self._segments[index][0], self._segments[index + 1][0]
             if next_first <= durable_cursor or (first_seq <= first and next_first <= end_seq):
-                self._remove(index)
+                try:
+                    self._remove(index)
+                except OSError as error:
+                    failure = failure or error
+                    index += 1
             elif first >= end_seq:
                 break
             else:
                 index += 1
+        if failure is not None:
+            self._look_again()
+            raise failure
 
     def _remove(self, index: int) -> None:
         first_seq, name = self._segments[index]
         try:
             size = self._store.size(name)
-            if name.endswith(".bad") or first_seq in self._noted:
-                quarantine(self._store, name)
-            else:
-                self._store.remove(name)
         except OSError:
-            self._look_again()
-            raise
+            size = 0  # not even that reads
+        if name.endswith(".bad") or first_seq in self._noted:
+            quarantine(self._store, name)
+        else:
+            self._store.remove(name)
         self.reclaimed_bytes += size
         self._segments.pop(index)
         self._noted.pop(first_seq, None)

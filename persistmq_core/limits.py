@@ -54,6 +54,7 @@ SPILL_BYTES = const(1 << 20)  # in RAM with durability "spill": some seconds of 
 SPILL_BYTES_MIN = const(1 << 11)
 SPILL_BYTES_MAX = const(1 << 30)
 SPILL_SEGMENTS = const(8)  # that many files in RAM, about: one of them is settled in part and yet there
+EXPIRED_MAX = const(1000)  # messages at once: then something else may have its turn
 SPILL_NUMBERS = const(30000)  # used up by one write of the checkpoint; identifiers come again after twice as many
 SURVEYED_MAX = const(64)  # segments that a start looks at, all of them; of more, those at both ends
 READ_BYTES = const(1 << 16)  # one read of the journal; 64 KiB keeps a 100 B message below 0.1 syscalls

@@ -76,9 +76,10 @@ class PayloadFiles:
         """Take over the numbers that the publishing side has noted."""
         fresh = self._journal.payload_seqs
         while fresh:
-            seq = fresh.pop(0)
+            seq = fresh[0]
             if not self._seqs or self._seqs[-1] < seq:
                 self._seqs.append(seq)
+            fresh.pop(0)  # last: without memory for it, it must not be forgotten
 
     # --- sending ---
 

@@ -98,6 +98,7 @@ class LargePayload:
         self._cache_id = cache_id
         self._crc = cache_id
         self._name = part_name(number, cache_id)
+        self._may_have_moved = False  # an attempt at that failed, when it had happened perhaps
 
     def write(self, piece_bytes: int) -> None:
         """Copy it to storage, durably. Raises StoreError, ValueError if the source ends early, what that raises."""
@@ -137,15 +138,25 @@ class LargePayload:
         name = payload_name(self.seq, self._cache_id)
         if name == self._name:
             return
+        self._move_back(name)
+        self._may_have_moved = True
         self._store.move(self._name, name)
+        self._may_have_moved = False
         self._name = name
         journal.appended_bytes += self.size
         if journal.payload_seqs is not None:
             journal.payload_seqs.append(self.seq)
 
+    def _move_back(self, name: str) -> None:
+        """So that it is moved again, durably this time, or removed."""
+        if self._may_have_moved and name in self._store.list(PAYLOADS):
+            self._store.move(name, self._name)
+        self._may_have_moved = False
+
     def discard(self, journal: Journal) -> None:
         """The message was not accepted."""
         try:
+            self._move_back(payload_name(self.seq, self._cache_id))
             self._store.remove(self._name)
         except OSError:
             return  # never made, or the disk is at fault: then it is found with what is lost, or at a start

@@ -1,7 +1,7 @@
 """How much the cache may hold: messages, bytes of journal, and what must stay free on the device."""
 
 from .contracts import Store
-from .errors import CacheFull
+from .errors import CacheFull, StoreError
 from .lane import Lane
 from .limits import const
 from .segment import HEADER_BYTES
@@ -47,7 +47,7 @@ class Room(Bounds):
             for lane in self._lanes:
                 lane.journal.seal()  # all of it is settled: the file that grows can go, too
         if self._lacks_free(wanted_bytes, unwritten_bytes):
-            found = (self._store.free_bytes(), self._free_bytes_min, unwritten_bytes + wanted_bytes)
+            found = (self._free_bytes(), self._free_bytes_min, unwritten_bytes + wanted_bytes)
             raise _full("%d bytes are free, free_bytes_min is %d: no room for %d" % found, count, wanted_bytes)
         self._spare_bytes -= wanted_bytes
 
@@ -94,9 +94,16 @@ class Room(Bounds):
     def _lacks_free(self, wanted_bytes: int, unwritten_bytes: int) -> int:
         if not self._free_bytes_min or wanted_bytes <= self._spare_bytes:
             return 0
-        spare = self._store.free_bytes() - self._free_bytes_min - unwritten_bytes - wanted_bytes
+        spare = self._free_bytes() - self._free_bytes_min - unwritten_bytes - wanted_bytes
         self._spare_bytes = max(0, spare // 2)  # before it is asked again: others write to the device, too
         return max(0, -spare)
+
+    def _free_bytes(self) -> int:
+        try:
+            return self._store.free_bytes()
+        except OSError as failure:
+            words = "nobody knows how much is free: %s" % failure
+            raise StoreError(failure.args[0] if failure.args else 0, words)  # noqa: B904 - portable
 
 
 def _full(words: str, count: int, wanted_bytes: int) -> CacheFull:

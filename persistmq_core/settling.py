@@ -6,7 +6,7 @@ from .journal import MESSAGE, Journal, JournalReader
 from .limits import AHEAD_WINDOWS, PACKET_ID_SPAN, SEND_BYTES
 from .record import Record
 from .segment import PAYLOADS
-from .window import NO_CHANGE, ORPHAN, REFUSE, RELEASED, SETTLE, STORED, Window
+from .window import NO_CHANGE, ORPHAN, REFUSE, RELEASED, SETTLE, STORED, WAITING, Window
 
 TYPE_CHECKING = False  # no module "typing" on a board
 if TYPE_CHECKING:
@@ -150,19 +150,8 @@ class Settling:
 
     def evict(self, messages: int, wanted_bytes: int) -> None:
         """Give up the oldest that were never sent: so many messages, or files of so many bytes, as far as that goes."""
-        state = self.checkpoint
-        before = state.evicted_first, state.evicted_end, state.evicted_skipped, state.evicted
-        evicted = self._eviction().plan(self._sent_end, messages, wanted_bytes)
-        if not evicted:
-            return
-        try:
-            self._save()  # without parking what was refused: there may be no room for that
-        except (OSError, MemoryError):
-            state.evicted_first, state.evicted_end, state.evicted_skipped, state.evicted = before
-            raise
-        for begin, end in evicted:
-            for seq in range(begin, end):
-                self._listener.dropped(seq, "evicted", 0)
+        # Saved without parking what was refused: there may be no room for that.
+        self._eviction().evict(self._sent_end, messages, wanted_bytes, self._save, self._listener)
 
     def _eviction(self) -> "Eviction":
         from .eviction import Eviction  # noqa: PLC0415 - only here: a board without bounds has no room for it
@@ -198,6 +187,8 @@ class Settling:
             return False  # the next message's number, of which nobody may be told
         if self.window.state(seq) == ORPHAN:
             return self.window.move(seq, SETTLE) != NO_CHANGE
+        if seq < self._sent_end and self.window.state(seq) == WAITING:
+            self.has_released = True  # the broker may go on holding its identifier, until the session is a new one
         self._refused.append((seq, reason_code))  # first: without memory for it, it must not be REFUSED for ever
         if self.window.move(seq, REFUSE) == NO_CHANGE:
             self._refused.pop()
@@ -218,21 +209,23 @@ class Settling:
             if record is not None and record.is_apart():
                 files = self._payload_files()
                 reason = files.parked(seq, reason)
+            account = "damaged"
             if record is not None and reason >= 0:
+                account = "refused"
                 park(self._store, record, self.checkpoint.cache_id, reason)
                 if files is not None:
                     files.park(seq, reason)
-                self.checkpoint.refused += 1
-                self._listener.dropped(seq, "refused", reason)
             else:
                 self._set_aside(seq, seq + 1)
-                self.checkpoint.damaged += 1
-                self._listener.dropped(seq, "damaged", reason)
+            # Before anybody is told: without memory for that, it must not be parked and counted again.
             self._refused.pop(0)
-            self._never(seq, seq + 1)
+            self.checkpoint.refused += account == "refused"
+            self.checkpoint.damaged += account == "damaged"
             self.window.move(seq, SETTLE)
             self.window.advance()
             self.unsaved = True
+            self._never(seq, seq + 1)
+            self._listener.dropped(seq, account, reason)
 
     def _fetch(self, seq: int) -> "Record | None":
         """Read one record again. One reader does it all, which counts failures and goes on where it stands."""

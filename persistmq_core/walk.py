@@ -6,7 +6,7 @@ Each place of the window is looked at once in a connection: sent, released, or s
 from . import packets
 from .contracts import Clock, Transport
 from .journal import GAP, MESSAGE
-from .limits import const
+from .limits import EXPIRED_MAX, const
 from .record import Record
 from .settling import Settling
 from .window import (
@@ -21,7 +21,6 @@ from .window import (
     WAITING,
 )
 
-_EXPIRED_MAX = const(1000)  # at once: then something else may have its turn
 _PROPERTIES_LENGTH_BYTES = const(3)  # in four bytes instead of one
 _PUBREL_IS_DUE = (RELEASED, ORPHAN)
 # What _bundle() did.
@@ -132,7 +131,7 @@ class Walk(Settling):
                         if expires_s <= 0 and seq >= dup_end:  # what may be in flight is brought to its end
                             self._expire(seq)
                             self._next = seq + 1
-                            if len(self._expired) >= _EXPIRED_MAX:
+                            if len(self._expired) >= EXPIRED_MAX:
                                 break
                             continue
                         expires_s = max(1, expires_s)
@@ -226,29 +225,6 @@ class Walk(Settling):
             self.unsaved = True
         self._next = max(seq, self.window.cursor)
         return False
-
-    def expire(self, now_ms: int, clock: Clock) -> bool:
-        """Without a connection: give up the oldest that were never sent, if they are too old. Raises OSError.
-
-        True if the next one will be, too, some time.
-        """
-        window = self.window
-        spill = self.spill_store
-        if self.checkpoint.evicted_end > window.cursor:
-            return False  # there can be no second range, and so nothing settled behind this one
-        seq = max(window.cursor, self._sent_end)
-        while window.has_room(seq) and len(self._expired) < _EXPIRED_MAX:
-            if window.state(seq) == WAITING:
-                record = self._fetch(seq) if spill is None or not spill.keeps_back(seq) else None
-                if record is None or not record.expires_s:
-                    return False
-                if self._left_s(record, now_ms, clock) > 0:
-                    break
-                if record.is_apart():
-                    self._payload_files().note(seq)
-                self._expire(seq)
-            seq += 1
-        return True
 
     def _expire(self, seq: int) -> None:
         self.window.move(seq, SETTLE)

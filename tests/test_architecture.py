@@ -47,6 +47,7 @@ RANKS = {
     "identity": 6,
     "settling": 9,
     "walk": 10,
+    "expiry": 11,
     "delivery": 11,
     "bulk_options": 8,
     "bulk": 12,

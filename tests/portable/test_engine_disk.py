@@ -220,3 +220,49 @@ class EveryCallTest(unittest.TestCase):
                 self.assertEqual(arrived, stored, (at, fate))
                 self.assertEqual(world.account("waiting"), 0)
                 self.assertEqual(world.violations(), [])
+
+
+class WornTest(unittest.TestCase):
+    """What never works again, while all around it does."""
+
+    def backlog(self):
+        world = World().online()
+        world.link.cut()
+        world.broker.listening = False
+        for _ in range(200):
+            world.publish(b"x" * 60, 2)
+        world.broker.listening = True
+        return world, sorted(world.store.list("journal"))
+
+    def test_a_file_that_cannot_be_removed_keeps_neither_the_others_nor_the_delivery(self):
+        for call, errno in (("remove", 1), ("size", EIO)):
+            world, names = self.backlog()
+            world.store.fail_next(call, errno, times=None, name=names[1])
+            world.run(10000)
+            self.assertEqual(world.account("waiting"), 0)
+            left = sorted(world.store.list("journal"))
+            self.assertEqual(left, [names[1], names[-1]] if call == "remove" else [names[-1]])
+            self.assertEqual(bool(world.engine.store_error), call == "remove")
+
+    def test_a_slot_that_cannot_be_written_is_moved_aside_and_made_anew(self):
+        for name in ("checkpoint.0", "checkpoint.1"):
+            world, _ = self.backlog()
+            world.store.fail_next("replace", EIO, times=5, name=name)
+            world.run(3500)
+            self.assertEqual(world.store.list("quarantine"), [])
+            self.assertTrue(world.account("waiting"))
+            world.run(10000)
+            self.assertEqual(world.store.list("quarantine"), ["quarantine/" + name])
+            self.assertEqual((world.account("waiting"), world.engine.store_error), (0, ""))
+            self.assertEqual(sorted(world.arrived()), [b"x" * 60] * 200)
+
+    def test_settled_files_that_came_back_after_a_power_cut_are_removed_without_a_broker(self):
+        world, names = self.backlog()
+        world.store.fail_next("remove", EIO, times=None)
+        world.run(10000)
+        self.assertEqual(len(world.store.list("journal")), len(names))
+        world.restart()
+        world.store.heal()
+        world.broker.listening = False
+        world.run(100)
+        self.assertEqual(world.store.list("journal"), names[-1:])

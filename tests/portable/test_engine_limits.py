@@ -197,3 +197,24 @@ class DeliverAtPublishTest(unittest.TestCase):
             world.steps(steps)
             world.restart().run(1000)
             self.assertEqual((world.arrived(), world.violations()), ([b"m"], []))
+
+
+class ShrunkTest(unittest.TestCase):
+    def test_what_may_be_in_flight_and_is_too_large_now_has_the_session_renewed(self):
+        """Else the broker would hold its identifier for ever, and drop the message that meets it 64,000 numbers later."""
+        world = World(5).online()
+        world.link.session_is_ours = True
+        world.broker.stay_silent(packets.PUBREC, times=1)
+        world.publish(b"x" * 300, 2)
+        world.steps(3)
+        self.assertEqual(len(world.broker.session().unreleased), 1)
+        world.broker.restart(True)
+        world.broker.packet_bytes_max = 200
+        world.run(5000)
+        self.assertEqual((world.account("refused"), len(world.broker.session().unreleased)), (1, 1))
+        world.link.cut()
+        world.run(5000)
+        self.assertEqual(len(world.broker.session().unreleased), 0)
+        world.publish(b"next", 2)
+        world.run(1000)
+        self.assertEqual((world.arrived()[-1], world.account("waiting"), world.violations()), (b"next", 0, []))

@@ -9,6 +9,7 @@ from persistmq_core.limits import CLOCK_VALID_MS
 from persistmq_core.record import Record, encode
 from tests.support import mqtt_wire as wire
 from tests.support.world import World
+from tests.support.write_list_store import ENOSPC
 
 NOON_MS = 1_700_000_000_000
 
@@ -256,3 +257,24 @@ class FrameTest(unittest.TestCase):
         record.measure(memoryview(plain), 0, len(plain))
         self.assertTrue(record.is_whole(5))
         self.assertEqual(record.expires_s, 0)
+
+
+class CursorTest(unittest.TestCase):
+    def test_what_expired_behind_a_message_in_flight_does_not_settle_that(self):
+        """A caller of flush() would believe it delivered."""
+        world = World()
+        world.broker.listening = False
+        spool = world.engine.spool
+        spool.stage("t", b"in flight", 1, False, 0)
+        spool.stage("t", b"short", 1, False, 0, 1)
+        world.store_staged()
+        world.run(3000)
+        world.broker.listening = True
+        world.broker.stay_silent(packets.PUBACK)
+        world.store.fail_next("replace", ENOSPC, times=None, skip=1, name="checkpoint")
+        cursors = []
+        for _ in range(300):
+            world.step(10)
+            cursors.append(world.engine.delivery.cursor() - world.engine.delivery.window.cursor)
+        self.assertEqual(max(cursors), 0)
+        self.assertEqual(len(world.sent(packets.PUBLISH)), 1)

@@ -1,4 +1,4 @@
-"""The end of the journal is lost behind the back of a cache whose checkpoint knew it: counted, and never given again."""
+"""The end of the journal is lost, and the checkpoint knew of it: that is counted, no number is given again."""
 
 import unittest
 

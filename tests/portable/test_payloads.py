@@ -212,3 +212,39 @@ class SurveyTest(unittest.TestCase):
         self.assertEqual((found.payload_seqs, found.held_bytes), ([7, 8], 100))
         self.store.fail_next("size", EMFILE)
         self.assertRaises(OSError, self.survey)
+
+
+class LateStore(WriteListStore):
+    """A move that happens, and fails then: the folder could not be synced."""
+
+    fails = 0
+
+    def move(self, name, new_name):
+        super().move(name, new_name)
+        if self.fails:
+            self.fails -= 1
+            raise OSError(EMFILE, "too many open files")
+
+
+class MovedTest(unittest.TestCase):
+    def setUp(self):
+        self.store = LateStore()
+        self.journal = Journal(self.store, 1024, CACHE_ID)
+        self.large = LargePayload(self.store, CONTENT, 256, CACHE_ID, 2)
+        self.large.write(100)
+        self.large.seq = 7
+
+    def test_a_move_that_failed_when_it_had_happened_is_done_again(self):
+        for fails in (1, 2, 3):
+            self.setUp()
+            self.store.fails = fails
+            for _ in range(fails):
+                self.assertRaises(OSError, self.large.settle, self.journal)
+            self.large.settle(self.journal)
+            self.assertEqual((self.store.snapshot(), self.journal.appended_bytes), ({NAME: CONTENT}, 256))
+
+    def test_what_is_given_up_then_leaves_nothing(self):
+        self.store.fails = 1
+        self.assertRaises(OSError, self.large.settle, self.journal)
+        self.large.discard(self.journal)
+        self.assertEqual((self.store.snapshot(), self.journal.appended_bytes), ({}, 0))

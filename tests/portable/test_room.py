@@ -197,3 +197,23 @@ class OptionsTest(unittest.TestCase):
 
     def test_without_bounds_nobody_counts(self):
         self.assertIsNone(World().engine.spool.room)
+
+
+class NoAnswerTest(unittest.TestCase):
+    def test_a_device_that_does_not_say_what_is_free_is_a_store_error(self):
+        world = World(free_bytes_min=100)
+        world.store.fail_next("free_bytes", 5, times=None)
+        before = world.store.snapshot()
+        with self.assertRaises(StoreError) as caught:
+            world.publish()
+        self.assertEqual((type(caught.exception), caught.exception.errno), (StoreError, 5))
+        self.assertEqual(world.store.snapshot(), before)
+
+    def test_it_ends_no_connection_where_room_is_made(self):
+        world = World(free_bytes_min=100).online()
+        world.store.fail_next("free_bytes", 5, times=None)
+        self.assertFalse(world.engine.make_room(world.now_ms, 1, 100))
+        self.assertTrue(world.engine.online())
+        world.store.heal()
+        world.step(1000)
+        self.assertTrue(world.engine.make_room(world.now_ms, 1, 100))
