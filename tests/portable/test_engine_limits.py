@@ -201,7 +201,7 @@ class DeliverAtPublishTest(unittest.TestCase):
 
 class ShrunkTest(unittest.TestCase):
     def test_what_may_be_in_flight_and_is_too_large_now_has_the_session_renewed(self):
-        """Else the broker would hold its identifier for ever, and drop the message that meets it 64,000 numbers later."""
+        """Else the broker holds its identifier for ever, and drops the message that meets it 64,000 numbers later."""
         world = World(5).online()
         world.link.session_is_ours = True
         world.broker.stay_silent(packets.PUBREC, times=1)
