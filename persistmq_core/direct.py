@@ -5,7 +5,7 @@ What ``Spool`` does for a group, without making a frame: its head, the topic and
 
 from .limits import const
 from .record import FrameHead, frame_bytes
-from .spool import IsLarge, Spool, check_message, check_payload, seal_after_failure
+from .spool import IsLarge, Spool, check_message, check_payload, check_retain, seal_after_failure
 
 _TOPICS_KEPT = const(8)
 
@@ -33,6 +33,8 @@ class Direct:
 
         Raises StoreError as well: then it was not accepted, and what was stored before is whole.
         """
+        if retain is not True and retain is not False:
+            check_retain(retain)
         known = self._topics.get(topic) if type(topic) is str else None
         payload_bytes = payload if type(payload) is bytes else check_payload(payload)
         if len(payload_bytes) > spool.inline_bytes_max:
@@ -51,9 +53,7 @@ class Direct:
             if self._expiring_head is None:
                 self._expiring_head = FrameHead(True)
             head = self._expiring_head
-        content = head.encode(
-            seq, topic_bytes, payload_bytes, qos, bool(retain), accepted_ms, spool.cache_id, expires_s
-        )
+        content = head.encode(seq, topic_bytes, payload_bytes, qos, retain, accepted_ms, spool.cache_id, expires_s)
         rest = self._rest
         rest[0] = topic_bytes
         rest[1] = payload_bytes

@@ -10,7 +10,7 @@ from .errors import CacheFull
 from .limits import PUBLISH_OVERHEAD_BYTES, REMAINING_LENGTH_MAX
 from .payloads import LargeMessages, LargePayload
 from .record import REFERENCE_BYTES, encode, frame_bytes
-from .spool import Spool, check_message
+from .spool import Spool, check_message, check_retain
 
 
 class Prepared:
@@ -30,6 +30,8 @@ class Prepared:
         self._frames_bytes = 0
         self._files_bytes = 0
         for topic, payload, qos, retain in messages:
+            if retain is not True and retain is not False:
+                check_retain(retain)
             is_file = hasattr(payload, "readinto")
             topic_bytes, content = check_message(topic, b"" if is_file else payload, qos)
             size = _size(payload) if is_file else len(content)
@@ -43,10 +45,10 @@ class Prepared:
                 self._large.append(large)
                 self._files_bytes += size
                 self._frames_bytes += REFERENCE_BYTES + frame_bytes(topic_bytes, b"", expires_s)
-                self._messages.append((topic_bytes, large, qos, bool(retain)))
+                self._messages.append((topic_bytes, large, qos, retain))
             else:
                 self._frames_bytes += frame_bytes(topic_bytes, content, expires_s)
-                self._messages.append((topic_bytes, content, qos, bool(retain)))
+                self._messages.append((topic_bytes, content, qos, retain))
 
     def promise(self) -> None:
         """Keep room in the cache. Raises CacheFull, or ValueError if there never is any."""

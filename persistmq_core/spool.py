@@ -88,6 +88,12 @@ def check_qos(qos: int) -> None:
         raise ValueError("qos must be 0, 1 or 2, not %r" % (qos,))
 
 
+def check_retain(retain: bool) -> None:
+    """Of what is no boolean only 0 and 1 may be: raises TypeError."""
+    if not isinstance(retain, int) or not 0 <= retain <= 1:
+        raise TypeError("retain must be True or False, not %r" % (retain,))
+
+
 def seal_after_failure(journal: Journal, failure: "OSError | MemoryError") -> StoreError:
     """Of a write: what comes next begins a new segment. Returns what its caller is told."""
     journal.seal()  # the numbers are used up, and inside a segment they have no gap
@@ -174,6 +180,8 @@ class Spool:
         ``accepted_ms``: Unix time in milliseconds; where no clock is valid, the engine's ``now_ms``.
         ``expires_s``: it is not sent when it is so many seconds old; 0: never too old.
         """
+        if retain is not True and retain is not False:
+            check_retain(retain)
         topic_bytes, payload_bytes = check_message(topic, payload, qos)
         if len(payload_bytes) > self.inline_bytes_max:
             raise IsLarge
@@ -182,7 +190,7 @@ class Spool:
         if self.room is not None:
             self.room.reserve(1, frame_bytes(topic_bytes, payload_bytes, expires_s))
         seq = self.first_seq + len(self._frames)
-        frame = encode(seq, topic_bytes, payload_bytes, qos, bool(retain), accepted_ms, self.cache_id, expires_s)
+        frame = encode(seq, topic_bytes, payload_bytes, qos, retain, accepted_ms, self.cache_id, expires_s)
         self._frames.append(frame)  # which also takes the number: one step, whatever interrupts this
         self.staged_bytes += len(frame)
         return seq
@@ -206,13 +214,15 @@ class Spool:
             if qos is not last_qos:
                 check_qos(qos)
                 last_qos = qos
+            if retain is not True and retain is not False:
+                check_retain(retain)
             if topic is not last_topic:  # most are of one topic, or of few
                 topic_bytes = check_topic(topic)
                 last_topic = topic
             payload_bytes = payload if type(payload) is bytes else check_payload(payload)
             if len(payload_bytes) > self.inline_bytes_max:
                 raise IsLarge
-            frame = encode(seq, topic_bytes, payload_bytes, qos, bool(retain), accepted_ms, self.cache_id, expires_s)
+            frame = encode(seq, topic_bytes, payload_bytes, qos, retain, accepted_ms, self.cache_id, expires_s)
             frames.append(frame)
             staged_bytes += len(frame)
             seq += 1

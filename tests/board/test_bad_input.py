@@ -19,9 +19,16 @@ ADDRESSES: list[tuple[dict[str, Any], str]] = [
     ({"mqtt_host": "x", "keepalive": -1}, "keepalive is a whole number from 0 to 65535, not -1"),
     ({"mqtt_host": "x", "keepalive": None}, "keepalive is a whole number from 0 to 65535, not None"),
 ]
+MESSAGES: list[tuple[dict[str, Any], str]] = [
+    ({"retain": "false"}, "retain must be True or False, not 'false'"),
+    ({"retain": None}, "retain must be True or False, not None"),
+]
 
 
 def test_what_cannot_be_is_said_and_nothing_is_written(board: Board) -> None:
-    arguments = {"client": [named for named, _ in CLIENTS], "address": [named for named, _ in ADDRESSES]}
+    cases = {"client": CLIENTS, "address": ADDRESSES, "message": MESSAGES}
+    arguments = {name: [named for named, _ in each] for name, each in cases.items()}
     said = board.run("bad_input_job", **arguments).splitlines()
-    assert said == [words for _, words in CLIENTS] + ["flash []"] + [words for _, words in ADDRESSES]
+    assert said == [
+        *[words for _, words in CLIENTS], "flash []", *[words for _, words in ADDRESSES + MESSAGES], "accepted 0"
+    ]

@@ -163,6 +163,15 @@ class DirectTest(unittest.TestCase):
         self.journal.write = write
         self.assertEqual((self.publish(), len(self.store.list("journal"))), (3, 2))
 
+    def test_a_retain_that_cannot_be_is_named_and_nothing_is_written(self):
+        self.publish(b"before")  # now the topic is known
+        before = self.store.snapshot()
+        for wrong in ("false", None, 2, 1.0):
+            with self.assertRaises(TypeError) as caught:
+                self.publish(retain=wrong)
+            self.assertEqual(str(caught.exception), "retain must be True or False, not %r" % (wrong,))
+        self.assertEqual((self.store.snapshot(), self.spool.next_seq), (before, 2))
+
     def test_it_keeps_nothing_of_the_caller_s(self):
         payload = bytearray(b"before")
         self.publish(payload)

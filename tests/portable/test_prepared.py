@@ -51,6 +51,12 @@ class CheckTest(PreparedTestCase):
             self.assertTrue(words in str(caught.exception))
         self.assertEqual(self.files(), [])
 
+    def test_a_retain_that_cannot_be_is_named(self):
+        for wrong in ("false", None, 2):
+            with self.assertRaises(TypeError) as caught:
+                Prepared(self.spool, [("t", LARGE, 1, wrong)])
+            self.assertEqual(str(caught.exception), "retain must be True or False, not %r" % (wrong,))
+
     def test_a_payload_larger_than_mqtt_carries_is_refused_with_the_limit(self):
         class Large(bytes):
             def __len__(self):

@@ -90,6 +90,18 @@ class SpoolTest(unittest.TestCase):
         self.assertEqual(self.spool.stage_all([("t", b"a", 1, False), ("u", b"b", 2, True)], 0), 2)
         self.assertEqual(self.spool.next_seq, 4)
 
+    def test_a_retain_that_cannot_be_is_named_and_nothing_is_kept(self):
+        for wrong in ("false", b"", None, 2, -1, 1.0):
+            for call in (
+                lambda: self.stage(retain=wrong),  # noqa: B023 - called at once
+                lambda: self.spool.stage_all([("t", b"a", 1, False), ("t", b"b", 1, wrong)], 0),  # noqa: B023
+            ):
+                with self.assertRaises(TypeError) as caught:
+                    call()
+                self.assertEqual(str(caught.exception), "retain must be True or False, not %r" % (wrong,))
+        self.assertEqual((self.spool.next_seq, self.spool.staged_bytes), (1, 0))
+        self.assertEqual([self.stage(retain=right) for right in (True, False, 1, 0)], [1, 2, 3, 4])
+
     def test_staging_touches_no_storage(self):
         self.stage()
         self.assertEqual((self.store.steps, self.journal.end_seq, self.spool.accepted()), (0, 1, 0))

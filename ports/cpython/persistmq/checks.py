@@ -37,9 +37,3 @@ def check_timeout(timeout: object, may_be_none: bool = True) -> None:
         return
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
         raise TypeError(f"timeout is a number of seconds{', or None' if may_be_none else ''}, not {timeout!r}")
-
-
-def check_retain(retain: object) -> None:
-    """Raises TypeError for what is neither a boolean nor 0 or 1."""
-    if not isinstance(retain, int) or not 0 <= retain <= 1:
-        raise TypeError(f"retain must be True or False, not {retain!r}")

@@ -35,7 +35,7 @@ from . import clock, process_events
 from .arguments import engine_options
 from .cache_types import OpenStore, known_type, open_store
 from .chance import SystemRandom
-from .checks import check_retain, check_timeout
+from .checks import check_timeout
 from .client_thread import ClientThread
 from .connect_options import check_address, client_options
 from .dead_letters import DeadLetters
@@ -329,8 +329,6 @@ class PersistClient:
         """
         if self._stopped or self._forked or self._older is not None:
             self._check_ready()
-        if retain is not True and retain is not False:
-            check_retain(retain)
         expires_s = self._expires_s if expires_after is None else expiry_seconds(expires_after)
         stage = self._commits.stage
         try:
@@ -394,7 +392,6 @@ class PersistClient:
         """
         self._check_ready()
         self._check_not_here()
-        check_retain(retain)
         self._thread.start()  # the client's thread is the one that syncs
         expires_s = self._expires_s if expires_after is None else expiry_seconds(expires_after)
         try:

@@ -6,8 +6,6 @@ from typing import Any, BinaryIO
 
 from persistmq_core.limits import EXPIRES_S_MAX
 
-from .checks import check_retain
-
 Payload = str | bytes | bytearray | memoryview | int | float | BinaryIO | None
 Message = tuple[str, Payload] | tuple[str, Payload, int] | tuple[str, Payload, int, bool] | Mapping[str, Any]
 
@@ -18,14 +16,10 @@ def with_defaults(message: Message, qos: int, retain: bool) -> tuple[str, object
         given = {"payload": None, "qos": qos, "retain": retain, **message}
         if set(given) != {"topic", "payload", "qos", "retain"}:
             raise ValueError(f"a message has topic, payload, qos and retain, not {', '.join(map(repr, message))}")
-        check_retain(given["retain"])
         return given["topic"], given["payload"], given["qos"], given["retain"]
     if not isinstance(message, (tuple, list)) or not 2 <= len(message) <= 4:
         raise TypeError(f"a message is (topic, payload), (topic, payload, qos, retain) or a dict, not {message!r:.80}")
-    found = (*message, qos, retain)[:4] if len(message) != 3 else (*message, retain)
-    if found[3] is not True and found[3] is not False:
-        check_retain(found[3])
-    return found
+    return (*message, qos, retain)[:4] if len(message) != 3 else (*message, retain)
 
 
 def expiry_seconds(expires_after: float | None) -> int:

@@ -1,4 +1,4 @@
-"""Arguments that cannot be, one after the other; what is said of each. Options: client, address."""
+"""Arguments that cannot be, one after the other; what is said of each. Options: client, address, message."""
 
 import os
 
@@ -22,4 +22,11 @@ for named in board.options["address"]:
         print("taken")
     except ValueError as error:
         print(error)
+for named in board.options["message"]:
+    try:
+        client.publish("t", "p", **named)
+        print("taken")
+    except (ValueError, TypeError) as error:
+        print(error)
+print("accepted", client.get_status()["accepted"])
 client.stop()
