@@ -137,7 +137,7 @@ class Engine:
         try:
             for lane in self.lanes:
                 if lane.spool.has_expiring:
-                    from .expiry import expire  # noqa: PLC0415 - only here, as ClockJumps
+                    from .too_old import expire  # noqa: PLC0415 - only here, as ClockJumps
 
                     self._expires = expire(lane.delivery, now_ms, self._clock) or self._expires
         except OSError as failure:

@@ -1,30 +1,17 @@
-"""Messages that become too old while there is no connection: they make room for newer ones."""
+"""How long a message may live, as the application says it and as storage keeps it. Without that nobody loads this."""
 
-from .contracts import Clock
-from .limits import EXPIRED_MAX
-from .walk import Walk
-from .window import WAITING
+from .limits import EXPIRES_S_MAX
+
+_NUMBERS = (int, float)
+_FOREVER = float("inf")
 
 
-def expire(walk: Walk, now_ms: int, clock: Clock) -> bool:
-    """Give up the oldest that were never sent, if they are too old. Raises OSError.
-
-    True if the next one will be, too, some time.
-    """
-    window = walk.window
-    spill = walk.spill_store
-    if walk.checkpoint.evicted_end > window.cursor:
-        return False  # there can be no second range, and so nothing settled behind this one
-    seq = max(window.cursor, walk._sent_end)
-    while window.has_room(seq) and len(walk._expired) < EXPIRED_MAX:
-        if window.state(seq) == WAITING:
-            record = walk._fetch(seq) if spill is None or not spill.keeps_back(seq) else None
-            if record is None or not record.expires_s:
-                return False
-            if walk._left_s(record, now_ms, clock) > 0:
-                break
-            if record.is_apart():
-                walk._payload_files().note(seq)
-            walk._expire(seq)
-        seq += 1
-    return True
+def expiry_seconds(expires_after: "float | None") -> int:
+    """Whole seconds for storage, rounded up; 0 for never. Raises ValueError or TypeError."""
+    if expires_after is None or expires_after == _FOREVER:
+        return 0
+    if isinstance(expires_after, bool) or not isinstance(expires_after, _NUMBERS):
+        raise TypeError("expires_after is a number of seconds, not %r" % (expires_after,))
+    if not 0 < expires_after <= EXPIRES_S_MAX:
+        raise ValueError("expires_after is %r: more than 0 and at most %d seconds" % (expires_after, EXPIRES_S_MAX))
+    return -int(-expires_after // 1)

@@ -16,7 +16,7 @@ OPTIONS = {
     "drain, priority": ("lanes", "pace"),
     'durability "spill"': ("spill", "spill_store"),
     "large payloads": ("payloads", "payload_files", "prepared"),
-    "publish_many": ("many",),
+    "publish_many": ("many", "forms"),
     "reading dead letters": ("parked",),
     "bundles": ("bulk", "bulk_options", "bundles", "bundling", "cbor", "identity"),
     "TLS": ("tls",),

@@ -22,6 +22,9 @@ ADDRESSES: list[tuple[dict[str, Any], str]] = [
 MESSAGES: list[tuple[dict[str, Any], str]] = [
     ({"retain": "false"}, "retain must be True or False, not 'false'"),
     ({"retain": None}, "retain must be True or False, not None"),
+    ({"expires_after": "60"}, "expires_after is a number of seconds, not '60'"),
+    ({"expires_after": True}, "expires_after is a number of seconds, not True"),
+    ({"expires_after": 0}, "expires_after is 0: more than 0 and at most 4294967295 seconds"),
 ]
 
 

@@ -4,6 +4,7 @@ import errno
 import threading
 import time
 from collections.abc import Callable
+from types import MappingProxyType
 
 import pytest
 from persistmq import PersistClient, StoreError
@@ -53,12 +54,20 @@ def test_each_form_of_a_message_keeps_its_qos_and_retain(
     client = make_client()
     client.connect_async("127.0.0.1", broker.port)
     client.publish_many(
-        [("m", 1), ("m", 2, 0), ("m", 3, 1, False), {"topic": "m", "payload": 4}, {"topic": "m", "qos": 0}], qos=1
+        [
+            ("m", 1),
+            ("m", 2, 0),
+            ("m", 3, 1, False),
+            {"topic": "m", "payload": 4},
+            {"topic": "m", "qos": 0},
+            MappingProxyType({"topic": "m", "payload": 5}),
+        ],
+        qos=1,
     )
     assert client.flush(20)
-    assert until(lambda: len(receiver.arrivals) >= 5)
+    assert until(lambda: len(receiver.arrivals) >= 6)
     assert [(arrival.payload, arrival.qos) for arrival in receiver.arrivals] == [
-        (b"1", 1), (b"2", 0), (b"3", 1), (b"4", 1), (b"", 0),
+        (b"1", 1), (b"2", 0), (b"3", 1), (b"4", 1), (b"", 0), (b"5", 1),
     ]  # fmt: skip
 
 

@@ -1,10 +1,11 @@
-"""Messages that are not sent when they are too old: how old they are, and what becomes of them."""
+"""Messages that are not sent when they are too old: how old they are, and what becomes of them. And ``expiry``."""
 
 import unittest
 
 from persistmq_core import packets
 from persistmq_core.contracts import Clock
 from persistmq_core.errors import CacheFull
+from persistmq_core.expiry import expiry_seconds
 from persistmq_core.limits import CLOCK_VALID_MS
 from persistmq_core.record import Record, encode
 from tests.support import mqtt_wire as wire
@@ -38,6 +39,25 @@ class Aging(World):
         self.now_ms += after_ms
         self.link.tick(self.now_ms)
         return self.engine.step(self.now_ms)
+
+
+class SecondsTest(unittest.TestCase):
+    def test_they_are_whole_and_never_fewer(self):
+        for given, expected in ((None, 0), (float("inf"), 0), (1, 1), (0.001, 1), (1.5, 2), (2.0, 2), (1 << 31,) * 2):
+            self.assertEqual(expiry_seconds(given), expected)
+
+    def test_what_is_no_number_is_named(self):
+        for given in (True, False, "60", b"60", [60]):
+            with self.assertRaises(TypeError) as caught:
+                expiry_seconds(given)
+            self.assertEqual(str(caught.exception), "expires_after is a number of seconds, not %r" % (given,))
+
+    def test_a_number_that_cannot_be_is_named_with_the_limit(self):
+        for given in (0, -1, 0x100000000, float("nan"), float("-inf")):
+            with self.assertRaises(ValueError) as caught:
+                expiry_seconds(given)
+            words = "expires_after is %r: more than 0 and at most 4294967295 seconds"
+            self.assertEqual(str(caught.exception), words % given)
 
 
 class ExpiryTest(unittest.TestCase):

@@ -14,6 +14,8 @@ import paho.mqtt.client as paho
 from persistmq_core.contracts import Transport
 from persistmq_core.engine import Engine
 from persistmq_core.errors import CacheFull, ClientStopped
+from persistmq_core.expiry import expiry_seconds
+from persistmq_core.forms import with_defaults
 from persistmq_core.limits import (
     ACK_TIMEOUT_MS,
     BULK_BYTES_MAX,
@@ -46,7 +48,7 @@ from .group_commit import GroupCommit
 from .info import PublishInfo
 from .lock import CacheLock
 from .loops import LoopCalls, are_behind
-from .messages import Message, Payload, expiry_seconds, with_defaults
+from .messages import Message, Payload
 from .outcomes import Outcomes
 from .owned_client import IN_CHILD
 from .ram_first import RamFirst

@@ -9,7 +9,7 @@ from persistmq_core.errors import CacheFull, ClientStopped, MessageDropped, Stor
 from persistmq_core.limits import AHEAD_SEQ, STORE_RETRY_MS, const
 from persistmq_core.spool import IsLarge
 
-from .info import PublishInfo, expiry_seconds
+from .info import PublishInfo
 from .outcomes import Outcomes
 
 TYPE_CHECKING = False  # no module "typing" on a board
@@ -133,7 +133,7 @@ class PersistClient(Outcomes):
         """
         self._make_room()
         info = PublishInfo(self, 0)  # before anything is staged, should there be no memory for it
-        expires_s = self._expires_s if expires_after is None else expiry_seconds(expires_after)
+        expires_s = self._seconds(expires_after)
         spool = self._spool(priority)
         try:
             seq = self._accept(spool, topic, payload, qos, retain, expires_s)
@@ -348,6 +348,14 @@ class PersistClient(Outcomes):
                 raise ValueError("priority needs a client that was made with drain=: the cache has one lane")
             return engine.lanes[1].spool
         return engine.spool
+
+    def _seconds(self, expires_after: "float | None") -> int:
+        """For storage: of one message, or of the client where it has none."""
+        if expires_after is None:
+            return self._expires_s
+        import persistmq_core.expiry  # noqa: PLC0415 - only here; with ``from`` each message would pay for a tuple
+
+        return persistmq_core.expiry.expiry_seconds(expires_after)
 
     def _number(self, spool: object, seq: int) -> int:
         """The application's number of what was staged there."""

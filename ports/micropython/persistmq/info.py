@@ -2,8 +2,6 @@
 
 from persistmq_core.packets import packet_id
 
-_FOREVER = float("inf")
-
 
 class PublishInfo:
     """One accepted message."""
@@ -40,12 +38,3 @@ class PublishInfo:
         Raises MessageDropped if it will not be: refused, damaged, expired or evicted, as its ``account`` says.
         """
         return self._client.wait_for_publish(self.seq, timeout)
-
-
-def expiry_seconds(expires_after: "float | None") -> int:
-    """Whole seconds, rounded up; 0: never."""
-    if expires_after is None or expires_after == _FOREVER:
-        return 0
-    if not 0 < expires_after <= 0xFFFFFFFF:
-        raise ValueError("expires_after is %r: more than 0 and at most 4294967295 seconds" % (expires_after,))
-    return -int(-expires_after // 1)

@@ -1,9 +1,10 @@
 """``publish_many()``: what it takes, does and returns. Imported when it is called first: few boards do."""
 
 from persistmq_core.errors import CacheFull
+from persistmq_core.forms import with_defaults
 from persistmq_core.spool import IsLarge
 
-from .info import PublishInfo, expiry_seconds
+from .info import PublishInfo
 
 
 class PublishInfos:
@@ -31,7 +32,7 @@ def publish_all(
     batch = [with_defaults(message, qos, retain) for message in messages]
     infos = PublishInfos(client, len(batch))
     if batch:
-        expires_s = client._expires_s if expires_after is None else expiry_seconds(expires_after)
+        expires_s = client._seconds(expires_after)
         spool = client._spool(priority)
         try:
             seq = spool.stage_all(batch, client._clock.stamp_ms(), expires_s)
@@ -44,16 +45,3 @@ def publish_all(
         if client._sync:
             client._write(spool, client._take(spool))
     return infos
-
-
-def with_defaults(message: object, qos: int, retain: bool) -> "tuple[str, object, int, bool]":
-    """(topic, payload, qos, retain). Raises TypeError or ValueError for what has not the form of a message."""
-    if isinstance(message, dict):
-        given = {"payload": None, "qos": qos, "retain": retain}
-        given.update(message)
-        if len(given) != 4 or "topic" not in given:
-            raise ValueError("a message has topic, payload, qos and retain, not %s" % ", ".join(map(repr, message)))
-        return given["topic"], given["payload"], given["qos"], given["retain"]
-    if not isinstance(message, (tuple, list)) or not 2 <= len(message) <= 4:
-        raise TypeError("a message is (topic, payload), (topic, payload, qos, retain) or a dict, not %r" % (message,))
-    return message[0], message[1], message[2] if len(message) > 2 else qos, message[3] if len(message) > 3 else retain

@@ -15,7 +15,6 @@ from persistmq_core.options import Options
 
 from .clock import Clock, SystemRandom
 from .directory import exists
-from .info import expiry_seconds
 from .store import FileStore
 
 
@@ -77,7 +76,11 @@ class Start:
         self.staged_bytes_max = staged_bytes_max
         self.on_full = on_full
         self.full_timeout_ms = full_timeout_ms
-        self.expires_s = expiry_seconds(expires_after)
+        self.expires_s = 0
+        if expires_after is not None:
+            from persistmq_core.expiry import expiry_seconds  # noqa: PLC0415 - as few want it
+
+            self.expires_s = expiry_seconds(expires_after)
         self.clock = Clock()
         self.connect_timeout_ms = connect_timeout_ms
         store = FileStore(cache_path)

@@ -12,6 +12,7 @@ for wrong, error in (
     (("a/#", 1), ValueError),
     (("a", [1]), TypeError),
     (("a", 1, 3), ValueError),
+    (("a", 1, 1, "no"), TypeError),
     (("a",), TypeError),
     ("ab", TypeError),
     ({"payload": 1}, ValueError),
