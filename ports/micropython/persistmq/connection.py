@@ -6,6 +6,11 @@ Its publish and its reading are never used: they wait without end and forget the
 
 from umqtt.simple import MQTTClient
 
+TYPE_CHECKING = False  # no module "typing" on a board
+if TYPE_CHECKING:
+    from socket import socket
+    from ssl import SSLContext
+
 _IPPROTO_TCP = 6
 _TCP_NODELAY = 1
 
@@ -20,11 +25,11 @@ class Connection(MQTTClient):
         self._without_tls = self.ssl  # None; in 1.3, which takes no context, False
 
     @property
-    def sock(self) -> object:
+    def sock(self) -> "socket | None":
         return self._socket
 
     @sock.setter
-    def sock(self, made: object) -> None:
+    def sock(self, made: "socket | None") -> None:
         # umqtt makes the socket inside connect(), and 1.3 gives it no timeout.
         self._socket = made
         if hasattr(made, "settimeout"):  # not the TLS one: it has the timeout of the socket below
@@ -39,7 +44,13 @@ class Connection(MQTTClient):
         super().set_last_will(_bytes(topic), _bytes(msg), retain, qos)
 
     def configure(
-        self, host: str, port: int, user: "str | None", password: "str | None", ssl: object, keepalive: int
+        self,
+        host: str,
+        port: int,
+        user: "str | None",
+        password: "str | None",
+        ssl: "SSLContext | dict[str, object] | bool | None",
+        keepalive: int,
     ) -> None:
         """Raises ValueError for an ``ssl`` that this umqtt.simple cannot do."""
         if ssl:

@@ -2,11 +2,15 @@
 
 from persistmq_core.packets import packet_id
 
+TYPE_CHECKING = False  # no module "typing" on a board
+if TYPE_CHECKING:
+    from .client import PersistClient
+
 
 class PublishInfo:
     """One accepted message."""
 
-    def __init__(self, client: object, seq: int) -> None:
+    def __init__(self, client: "PersistClient", seq: int) -> None:
         self._client = client
         self.seq = seq  # the number of the message in this cache, never repeated; 2**48 + n in the lane that goes ahead
 

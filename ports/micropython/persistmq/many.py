@@ -6,11 +6,17 @@ from persistmq_core.spool import IsLarge
 
 from .info import PublishInfo
 
+TYPE_CHECKING = False  # no module "typing" on a board
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .client import PersistClient
+
 
 class PublishInfos:
     """The messages that were accepted together, in their order: each info is made when it is asked for."""
 
-    def __init__(self, client: object, count: int) -> None:
+    def __init__(self, client: "PersistClient", count: int) -> None:
         self._client = client
         self._count = count
         self.first_seq = 0
@@ -25,7 +31,12 @@ class PublishInfos:
 
 
 def publish_all(
-    client: object, messages: object, qos: int, retain: bool, expires_after: "float | None", priority: bool
+    client: "PersistClient",
+    messages: "Iterable[tuple[object, ...] | list[object] | dict[str, object]]",
+    qos: int,
+    retain: bool,
+    expires_after: "float | None",
+    priority: bool,
 ) -> PublishInfos:
     """``PersistClient.publish_many``."""
     client._make_room()

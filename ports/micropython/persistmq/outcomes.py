@@ -4,6 +4,10 @@ from persistmq_core.contracts import Listener
 from persistmq_core.limits import const
 from persistmq_core.packets import packet_id
 
+TYPE_CHECKING = False  # no module "typing" on a board
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _DROPS_KEPT = const(16)  # how many undeliverable messages are remembered by number, for their infos
 
 
@@ -53,7 +57,7 @@ class Outcomes(Listener):
     def disconnected(self, reason: str) -> None:
         self._tell(self.on_connection_down, reason)
 
-    def _tell(self, callback: object, *arguments: object) -> None:
+    def _tell(self, callback: "Callable[..., object] | None", *arguments: object) -> None:
         if callback is None:
             return
         try:

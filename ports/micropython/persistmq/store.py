@@ -9,6 +9,10 @@ import os
 from persistmq_core.contracts import Store
 from persistmq_core.limits import const
 
+TYPE_CHECKING = False  # no module "typing" on a board
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
 _FILE = const(0x8000)  # of os.ilistdir and os.stat
 _PAYLOADS = "payloads/"
 _ENOENT = const(2)
@@ -127,7 +131,7 @@ class FileStore(Store):
     def _full(self, name: str) -> str:
         return self.path + "/" + name
 
-    def _open(self, name: str, mode: str) -> object:
+    def _open(self, name: str, mode: str) -> "BinaryIO":
         try:
             return open(self._full(name), mode)
         except MemoryError:
@@ -160,7 +164,7 @@ class FileStore(Store):
             file.close()
 
 
-def _close(file: object) -> None:
+def _close(file: "BinaryIO | None") -> None:
     if file is not None:
         try:
             file.close()

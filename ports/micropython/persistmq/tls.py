@@ -3,8 +3,12 @@
 import ssl as tls
 import sys
 
+TYPE_CHECKING = False  # no module "typing" on a board
+if TYPE_CHECKING:
+    from .connection import Connection
 
-def configure(client: object, ssl: object, takes_context: bool) -> None:
+
+def configure(client: "Connection", ssl: "tls.SSLContext | dict[str, object] | bool", takes_context: bool) -> None:
     """Set ``ssl`` and ``ssl_params`` of umqtt's client. ``takes_context``: since 1.4, which takes no dict any more.
 
     Raises ValueError for an ``ssl`` that this umqtt.simple cannot do.
