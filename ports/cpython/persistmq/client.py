@@ -302,9 +302,9 @@ class PersistClient:
     def connect_async(self, mqtt_host: str, mqtt_port: int = 1883, **kwargs: Any) -> None:
         """Begin to connect, and stay connected from now on. Returns at once, also when there is no broker.
 
-        ``kwargs`` are paho's (``keepalive``, ``bind_address``, ``properties``, ...). A second call changes the broker,
-        or tries the same one again at once, e.g. after it had refused a password and there is a new one.
-        Raises ValueError for a host or port that cannot be.
+        ``kwargs`` are paho's (``keepalive`` in seconds, ``bind_address``, ``properties``, ...). A second call changes
+        the broker, or tries the same one again at once, e.g. after it had refused a password and there is a new one.
+        Raises ValueError or TypeError for a host, port or keepalive that cannot be, ClientStopped.
         """
         self._check_alive()
         check_address(mqtt_host, mqtt_port, **kwargs)

@@ -107,6 +107,8 @@ class PersistClient(Outcomes):
         """From now on ``step`` connects and stays connected. A second call changes the broker.
 
         ``ssl``: an ``ssl.SSLContext``, or True to encrypt without checking the broker's certificate.
+        ``keepalive``: seconds, as in MQTT: PINGREQ goes before the connection was quiet for so long; 0: never.
+        Raises ValueError for a host, port, keepalive or ``ssl`` that cannot be, ClientStopped.
         """
         self._check_alive()
         if not isinstance(mqtt_host, str) or not mqtt_host or "://" in mqtt_host:
