@@ -237,14 +237,16 @@ def test_what_the_start_needs_and_what_is_loaded_after_it_become_modules_of_thei
         ("persistmq", "socket"): "class Socket: pass",
         ("persistmq", "transport"): "from .socket import Socket\nclass Transport: kind = Socket",
         ("persistmq", "client"): "import persistmq.start\n_START = ('persistmq.start', 'persistmq_core.opening', "
-        "'persistmq_core.recovery')\nclass PersistClient:\n    def __init__(self):\n        from .start import begin\n"
-        "        from .transport import Transport\n        from persistmq_core.engine import Engine\n",
+        "'persistmq_core.recovery', 'persistmq_core.seldom')\nclass PersistClient:\n    def __init__(self):\n"
+        "        from .start import begin\n        from .transport import Transport\n"
+        "        from persistmq_core.engine import Engine\n",
         ("persistmq", "__init__"): "from .client import PersistClient",
     }
     found = _fold.fold(sources)
     modules = {"persistmq_core": ["__init__", "engine", "opening"]}
     modules["persistmq"] = ["__init__", "client", "start", "transport"]
     assert sorted(found) == sorted((package, name) for package, names in modules.items() for name in names)
+    assert "('persistmq.start', 'persistmq_core.opening', 'persistmq_core.seldom')" in found["persistmq", "client"]
     assert "def read" in found["persistmq_core", "__init__"]
     assert "return read" in found["persistmq_core", "opening"]
     assert len(re.findall("class ", found["persistmq_core", "engine"])) == 3

@@ -30,7 +30,7 @@ def parts(trees):
                         found.append(needed)
         return found
 
-    let_go = [name.partition(".")[::2] for name in _let_go_of(trees[_ENTRY])]
+    let_go = [_key(name) for name in _let_go_of(trees[_ENTRY]).elts]
     first = closure(trees[_ENTRY].body, _ENTRY, [])
     if _START in trees:
         closure(trees[_START].body, _START, first)
@@ -46,14 +46,22 @@ def parts(trees):
 
 
 def _let_go_of(tree):
+    """The tuple of the names."""
     for node in tree.body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_START":
-            return ast.literal_eval(node.value)
-    return ()
+            return node.value
+    return ast.Tuple([], ast.Load())
+
+
+def _key(name):
+    return name.value.partition(".")[::2]
 
 
 def rename(trees, targets):
     """Give the modules of ``targets`` names that do not meet, and let all import them from where they will be."""
+    if targets:  # what becomes a part of another module goes with that
+        let_go = _let_go_of(trees[_ENTRY])
+        let_go.elts = [name for name in let_go.elts if targets.get(_key(name), _key(name)) == _key(name)]
     names = {}  # (key, name) of what is private, or said with its module's name before it: what it is called then
     owners = {}
     for key in targets:
