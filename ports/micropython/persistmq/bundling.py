@@ -4,7 +4,7 @@ import io
 
 from persistmq_core.bulk_options import Bulk
 from persistmq_core.contracts import Compressor
-from persistmq_core.limits import const
+from persistmq_core.limits import BULK_MSG_COUNT_MAX, const
 
 _BULK_BYTES_MAX = const(2048)
 _WINDOW_BITS = const(10)  # what a receiver has to look back, and the RAM that it costs: 1 KB
@@ -44,9 +44,10 @@ def bulk_of(
 
     ``bulk_bytes_max``: of one bundle; while it is made three times as much RAM is used, in three pieces.
     """
-    if not bulk_msg_count:
-        if bulk_compress or bulk_form != "simple" or bulk_bytes_max != _BULK_BYTES_MAX:
-            raise ValueError("bulk_form, bulk_compress and bulk_bytes_max need bulk_msg_count: else they do nothing")
-        return None
+    if not bulk_msg_count and (bulk_compress or bulk_form != "simple" or bulk_bytes_max != _BULK_BYTES_MAX):
+        raise ValueError("bulk_form, bulk_compress and bulk_bytes_max need bulk_msg_count: else they do nothing")
     compressor = _Deflate() if bulk_compress else None
-    return Bulk(bulk_msg_count, bulk_topic_rewrite, bulk_form, bulk_bytes_max, client_id, compressor)
+    # Without bundles it is made for what it says of the topic.
+    msg_count = bulk_msg_count or BULK_MSG_COUNT_MAX
+    bulk = Bulk(msg_count, bulk_topic_rewrite, bulk_form, bulk_bytes_max, client_id, compressor)
+    return bulk if bulk_msg_count else None
