@@ -24,6 +24,7 @@ RANKS = {
     "limits": 0,
     "cbor": 1,
     "expiry": 1,
+    "together": 1,
     "record": 1,
     "unreadable": 1,
     "segment": 2,

@@ -13,6 +13,7 @@ _PACKAGES = (("persistmq_core", "persistmq_core"), ("ports/micropython/persistmq
 # Modules that a client needs only if it is made or called with something: all others are the base.
 OPTIONS = {
     "bounds and expiry": ("room", "eviction", "clock_jumps", "expiry"),
+    "what needs another option": ("together",),
     "drain, priority": ("lanes", "pace"),
     'durability "spill"': ("spill", "spill_store"),
     "large payloads": ("payloads", "payload_files", "prepared"),

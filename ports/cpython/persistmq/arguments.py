@@ -10,14 +10,14 @@ from paho.mqtt.enums import MQTTProtocolVersion
 
 from persistmq_core.bulk_options import Bulk
 from persistmq_core.bundles import FORMS
-from persistmq_core.limits import BULK_BYTES_MAX, REMAINING_LENGTH_MAX, SPILL_AFTER_MS, SPILL_BYTES
+from persistmq_core.limits import BULK_BYTES_MAX, BULK_MSG_COUNT_MAX, REMAINING_LENGTH_MAX, SPILL_BYTES
 from persistmq_core.options import Options
+from persistmq_core.together import check_together
 
 from .checks import bound, check_flag, check_number, one_of
 from .delivery_here import gather_ms_of
-from .full_cache import ON_FULL
 from .ram_first import check_spill
-from .two_lanes import BACKLOG_SHARE, check_drain, check_path, pace_of
+from .two_lanes import check_drain, check_path, pace_of
 from .worker_start import START_METHODS, check_start_method
 from .zlib_compressor import Zlib
 
@@ -34,14 +34,6 @@ _AS_GIVEN = (
 # They do nothing without bundles; nor does bulk_topic_rewrite, but 0.1.4 takes that, too.
 _OF_BUNDLES = (("bulk_form", FORMS[0]), ("bulk_compress", False), ("bulk_bytes_max", BULK_BYTES_MAX))
 _FLAGS = ("bulk_compress", "identity", "drain_after_exit")
-# A parameter, its default, and the values of another one with which it does something.
-_ONLY_WITH = (
-    ("full_timeout_ms", None, "on_full", ("block",)),
-    ("spill_bytes", SPILL_BYTES, "durability", ("spill",)),
-    ("spill_after_ms", SPILL_AFTER_MS, "durability", ("spill",)),
-    ("backlog_share", BACKLOG_SHARE, "drain", ("live_first", "interleaved")),
-    ("start_method", START_METHODS[0], "worker", ("process",)),
-)
 
 
 def engine_options(given: dict[str, Any], protocol: object) -> dict[str, Any]:
@@ -74,7 +66,6 @@ def _check(given: dict[str, Any], protocol: object) -> None:
     one_of("durability", durability, ("sync", "async", "spill"))
     one_of("worker", worker, ("thread", "process"))
     one_of("on_session_lost", given["on_session_lost"], ("resend", "trust"))
-    one_of("on_full", given["on_full"], ON_FULL)
     one_of("bulk_form", given["bulk_form"], FORMS)
     check_path(given["cache_path"])
     check_spill(durability, given["spill_bytes"], given["spill_after_ms"], drain, worker)
@@ -87,12 +78,11 @@ def _check(given: dict[str, Any], protocol: object) -> None:
     shortest, longest = given["reconnect_delay_ms_min"], given["reconnect_delay_ms_max"]
     if isinstance(shortest, int) and isinstance(longest, int) and longest < shortest:
         raise ValueError(f"reconnect_delay_ms_max must be reconnect_delay_ms_min ({shortest}) at least, not {longest}")
-    for name, default, other, values in _ONLY_WITH:
-        if given[name] != default and given[other] not in values:
-            wanted = " or ".join(f'"{value}"' for value in values)
-            raise ValueError(f"{name}={given[name]!r} needs {other}={wanted}: else it does nothing")
+    if given["start_method"] != START_METHODS[0] and worker != "process":
+        raise ValueError(f'start_method={given["start_method"]!r} needs worker="process": else it does nothing')
     if given["on_full"] == "drop_oldest" and worker == "process":
         raise ValueError('on_full="drop_oldest" needs worker="thread": while another process delivers none can go')
+    check_together(given, SPILL_BYTES)
     if given["drain_after_exit"] and worker == "thread":
         raise ValueError('drain_after_exit=True needs worker="process": a thread ends with its process')
     if given["identity"]:
@@ -108,6 +98,8 @@ def _bulk(given: dict[str, Any]) -> Bulk | None:
         for name, default in _OF_BUNDLES:
             if given[name] != default:
                 raise ValueError(f"{name}={given[name]!r} needs bulk_msg_count: else it does nothing")
-        return None
     compressor = Zlib() if given["bulk_compress"] else None
-    return Bulk(count, given["bulk_topic_rewrite"], form, given["bulk_bytes_max"], given["client_id"], compressor)
+    topic, bytes_max = given["bulk_topic_rewrite"], given["bulk_bytes_max"]
+    # Without bundles it is made for what it says of the topic.
+    bulk = Bulk(count or BULK_MSG_COUNT_MAX, topic, form, bytes_max, given["client_id"], compressor)
+    return bulk if count else None

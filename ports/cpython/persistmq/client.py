@@ -32,6 +32,7 @@ from persistmq_core.limits import (
 from persistmq_core.opening import open_cache
 from persistmq_core.options import Options
 from persistmq_core.spool import IsLarge
+from persistmq_core.together import BACKLOG_SHARE
 
 from . import clock, process_events
 from .arguments import engine_options
@@ -55,7 +56,7 @@ from .ram_first import RamFirst
 from .recorded_client import check_portable
 from .takeover import take_over
 from .transport import PahoTransport
-from .two_lanes import BACKLOG_SHARE, ahead_store, lanes_of, together
+from .two_lanes import ahead_store, lanes_of, together
 
 logger = logging.getLogger("persistmq")
 
@@ -116,10 +117,11 @@ class PersistClient:
             quarter of it each at most, and by payloads.
         cache_messages_max: that are not settled; None: no bound.
         free_bytes_min: of the file system, left to others, and to what the broker refuses.
-        on_full: what ``publish()`` does when one of these three is reached. "reject": it raises CacheFull. "block": it
-            waits for room, ``full_timeout_ms`` at most (None: without end), then raises CacheFull. "drop_oldest": the
-            oldest messages that are not in flight are given up (account "evicted"); with ``cache_messages_max`` one in
-            a hundred beyond what is needed, with bytes whole files; needs ``worker="thread"``.
+        on_full: what ``publish()`` does when one of these three is reached; "reject": it raises CacheFull. The others
+            need one of the three. "block": it waits for room, ``full_timeout_ms`` at most (None: without end), then
+            raises CacheFull. "drop_oldest": the oldest messages that are not in flight are given up (account
+            "evicted"); with ``cache_messages_max`` one in a hundred beyond what is needed, with bytes whole files;
+            needs ``worker="thread"``.
         expires_after: seconds after which a message is not sent any more (account "expired"); None: never. What may be
             in flight is brought to its end. MQTT 5 brokers are told what is left of the time.
         on_session_lost: what becomes of messages in flight when the broker lost its session. "resend": they are sent

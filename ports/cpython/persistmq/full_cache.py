@@ -10,7 +10,6 @@ from persistmq_core.errors import CacheFull, ClientStopped
 
 from .outcomes import Outcomes
 
-ON_FULL = ("reject", "block", "drop_oldest")
 _LOOK_AGAIN_S = 1.0  # at the free bytes of the device: nobody tells when others have removed something
 
 
@@ -25,7 +24,7 @@ class _Wish:
 
 
 class FullCache:
-    """``on_full``: one of ON_FULL; ``timeout_ms``: how long "block" waits, None: without end."""
+    """``on_full``: "reject", "block" or "drop_oldest"; ``timeout_ms``: how long "block" waits, None: without end."""
 
     def __init__(
         self, on_full: str, timeout_ms: int | None, engine: Engine, outcomes: Outcomes, wake: Callable[[], None]

@@ -12,7 +12,6 @@ from .group_commit import GroupCommit
 from .lane_commits import LaneCommits
 
 _RATES = ("drain_messages_per_s", "drain_bytes_per_s")
-BACKLOG_SHARE = 0.5
 _FOLDER = "ahead"  # in the cache directory
 
 

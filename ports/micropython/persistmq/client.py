@@ -28,6 +28,7 @@ _START = (
     "persistmq_core.options",
     "persistmq_core.recovery",
     "persistmq_core.slots",
+    "persistmq_core.together",
 )
 _NO_MEMORY = "no memory"
 _BUSY_MS = const(5)  # how often run() looks while the broker owes an answer
@@ -436,8 +437,9 @@ class _Plain:
 
 def _start(client: PersistClient, client_id: str, more: tuple, named: dict) -> _Plain:
     """A ``Start``, plain, and the code that only it needs is let go of. Another client imports it again."""
-    from .start import Start  # noqa: PLC0415 - not to be kept
+    from .start import Start, check  # noqa: PLC0415 - not to be kept
 
+    check(named)
     made = _Plain(Start(client, client_id, *more, **named))
     made.opened = _Plain(made.opened)
     made.opened.options = _Plain(made.opened.options)

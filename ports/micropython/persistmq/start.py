@@ -9,6 +9,7 @@ from persistmq_core.limits import (
     RECONNECT_DELAY_MS_MIN,
     REMAINING_LENGTH_MAX,
     SPILL_AFTER_MS,
+    const,
 )
 from persistmq_core.opening import open_cache
 from persistmq_core.options import Options
@@ -16,6 +17,21 @@ from persistmq_core.options import Options
 from .clock import Clock, SystemRandom
 from .directory import exists
 from .store import FileStore
+
+_SPILL_BYTES = const(8192)
+# Looked at where one of them is given: whether it can be, and does something.
+_SELDOM = {
+    "cache_bytes_max",
+    "cache_messages_max",
+    "on_full",
+    "full_timeout_ms",
+    "spill_bytes",
+    "spill_after_ms",
+    "backlog_share",
+    "staged_bytes_max",
+    "drain_messages_per_s",
+    "drain_bytes_per_s",
+}
 
 
 class Start:
@@ -25,11 +41,11 @@ class Start:
         self,
         listener: Listener,
         client_id: str,
-        cache_type: str = "flat",
+        cache_type: "str | None" = "flat",
         cache_path: str = "./cache",
         *,
         durability: str = "sync",
-        spill_bytes: int = 8192,
+        spill_bytes: int = _SPILL_BYTES,
         spill_after_ms: int = SPILL_AFTER_MS,
         window: int = 8,
         window_qos2: int = 8,
@@ -57,21 +73,9 @@ class Start:
     ) -> None:
         if not isinstance(client_id, str) or not client_id:
             raise ValueError("client_id must be a string that is not empty, not %r" % (client_id,))
-        _one_of("cache_type", cache_type, ("flat",))
+        _one_of("cache_type", cache_type, ("flat", None))
         _one_of("durability", durability, ("sync", "async", "spill"))
-        for name, least, number in (
-            ("spill_after_ms", 1, spill_after_ms),
-            ("staged_bytes_max", 0, staged_bytes_max),
-            ("full_timeout_ms", 0, full_timeout_ms or 0),
-            ("drain_messages_per_s", 0, drain_messages_per_s or 0),
-            ("drain_bytes_per_s", 0, drain_bytes_per_s or 0),
-        ):
-            if not isinstance(number, (int, float)) or number < least:
-                raise ValueError("%s must be %d at least, not %r" % (name, least, number))
         _one_of("on_session_lost", on_session_lost, ("resend", "trust"))
-        _one_of("on_full", on_full, ("reject", "block", "drop_oldest"))
-        if 0 in (cache_bytes_max, cache_messages_max):
-            raise ValueError("a cache that may hold nothing; None is no bound")
         self.sync = durability != "async"
         self.staged_bytes_max = staged_bytes_max
         self.on_full = on_full
@@ -83,6 +87,11 @@ class Start:
             self.expires_s = expiry_seconds(expires_after)
         self.clock = Clock()
         self.connect_timeout_ms = connect_timeout_ms
+        bulk = None
+        if bulk_options:
+            from .bundling import bulk_of  # noqa: PLC0415 - as few want it
+
+            bulk = bulk_of(client_id, **bulk_options)
         store = FileStore(cache_path)
         self.stores = [store]
         lanes = pace = None
@@ -97,11 +106,6 @@ class Start:
             from persistmq_core.pace import Pace  # noqa: PLC0415
 
             pace = Pace(drain_messages_per_s or 0, drain_bytes_per_s or 0)
-        bulk = None
-        if bulk_options:
-            from .bundling import bulk_of  # noqa: PLC0415 - as few want it
-
-            bulk = bulk_of(client_id, **bulk_options)
         if durability == "spill":
             from persistmq_core.spill_store import SpillStore  # noqa: PLC0415 - as few want it
 
@@ -132,6 +136,17 @@ class Start:
             bulk=bulk,
         )
         self.opened = open_cache(store, SystemRandom(), options, listener)
+
+
+def check(named: "dict[str, object]") -> None:
+    """Raises ValueError for what cannot be, or does nothing without another parameter. ``named``: those that are given.
+
+    It comes before the rest, which takes each by itself.
+    """
+    if not _SELDOM.isdisjoint(named):
+        from persistmq_core.together import check_together  # noqa: PLC0415 - as few give one of these
+
+        check_together(named, _SPILL_BYTES)
 
 
 def _one_of(name: str, value: object, allowed: "tuple[str, ...]") -> None:

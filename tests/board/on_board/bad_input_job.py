@@ -1,6 +1,7 @@
-"""Arguments that cannot be, one after the other; what is said of each. Options: client, address, message."""
+"""Arguments that cannot be, one after the other; what is said of each. Options: client, good, address, message."""
 
 import os
+import sys
 
 import board
 
@@ -15,7 +16,8 @@ for named in board.options["client"]:
     except ValueError as error:
         print(error)
 print("flash", os.listdir("/flash"))
-client = PersistClient("x", cache_path="/flash/cache")
+client = PersistClient("x", cache_path="/flash/cache", **board.options["good"])
+print("kept", [name for name in sys.modules if name.endswith((".start", ".together"))])
 for named in board.options["address"]:
     try:
         client.connect_async(**named)
