@@ -50,7 +50,7 @@ RANKS = {
     "identity": 6,
     "settling": 9,
     "walk": 10,
-    "expiry": 11,
+    "too_old": 11,
     "delivery": 11,
     "bulk_options": 8,
     "bulk": 12,

@@ -4,41 +4,13 @@ import unittest
 
 from persistmq_core import packets
 from persistmq_core.contracts import Clock
-from persistmq_core.errors import CacheFull
 from persistmq_core.expiry import expiry_seconds
 from persistmq_core.limits import CLOCK_VALID_MS
 from persistmq_core.record import Record, encode
 from tests.support import mqtt_wire as wire
+from tests.support.aging import NOON_MS, AgingCase
 from tests.support.world import World
 from tests.support.write_list_store import ENOSPC
-
-NOON_MS = 1_700_000_000_000
-
-
-class Watch(Clock):
-    """Shows the time of its world."""
-
-    def unix_ms(self):
-        return self.world.unix_ms()
-
-
-class Aging(World):
-    """The time of day goes on with the engine's; ``clock_ms`` is what it said when that was 0, or None."""
-
-    clock_ms = NOON_MS
-
-    def unix_ms(self):
-        return 0 if self.clock_ms is None else self.clock_ms + self.now_ms
-
-    def send(self, payload=b"p", qos=1, expires_s=0):
-        seq = self.engine.spool.stage("t", payload, qos, False, self.unix_ms() or self.now_ms, expires_s)
-        self.store_staged()
-        return seq
-
-    def step(self, after_ms=0):
-        self.now_ms += after_ms
-        self.link.tick(self.now_ms)
-        return self.engine.step(self.now_ms)
 
 
 class SecondsTest(unittest.TestCase):
@@ -60,30 +32,7 @@ class SecondsTest(unittest.TestCase):
             self.assertEqual(str(caught.exception), words % given)
 
 
-class ExpiryTest(unittest.TestCase):
-    def world(self, clock_ms=NOON_MS, **options):
-        world = Aging(clock=Watch(), **options)
-        world.options["clock"].world = world
-        world.clock_ms = clock_ms
-        world.step()
-        return world
-
-    def apart(self, **options):
-        """There is no connection, and none comes."""
-        world = self.world(**options)
-        world.broker.listening = False
-        world.link.cut()
-        world.run(100)
-        return world
-
-    def settle(self, world):
-        world.run(8000)
-        self.assertEqual(world.account("waiting"), 0)
-        self.assertEqual(world.violations(), [])
-
-    def expired(self, world):
-        return [seq for seq, account, _ in world.diary.drops if account == "expired"]
-
+class ExpiryTest(AgingCase):
     def test_what_is_too_old_is_not_sent_and_has_its_account(self):
         world = self.world()
         world.send(b"old", 1, 10)
@@ -155,45 +104,6 @@ class ExpiryTest(unittest.TestCase):
         world.now_ms += 60_000
         world.run(10_000)
         self.assertEqual((world.account("expired"), world.account("delivered")), (0, 1))
-
-    def test_without_a_connection_too_what_is_too_old_makes_room(self):
-        world = self.apart(cache_messages_max=3)
-        for _ in range(3):
-            world.send(expires_s=2)
-        world.run(1500)
-        self.assertRaises(CacheFull, world.send)
-        self.assertTrue(world.step() <= 1000)
-        world.run(2000)
-        self.assertEqual(self.expired(world), [1, 2, 3])
-        self.assertEqual(world.send(), 4)
-        world.broker.listening = True
-        self.settle(world)
-        self.assertEqual(world.account("delivered"), 1)
-
-    def test_without_a_connection_what_may_be_in_flight_stays_and_those_behind_it_go(self):
-        world = self.world(window=2, window_qos2=2)
-        world.online()
-        world.broker.stay_silent(0x40)
-        for number in range(3):
-            world.send(b"%d" % number, expires_s=2)
-        world.step()
-        world.broker.heal()
-        world.broker.listening = False
-        world.link.cut()
-        world.send(b"not so soon", expires_s=1000)
-        world.run(4000)
-        self.assertEqual(self.expired(world), [3])
-        world.broker.listening = True
-        self.settle(world)
-        self.assertEqual(world.arrived()[-3:], [b"0", b"1", b"not so soon"])
-        self.assertEqual(world.account("waiting"), 0)
-
-    def test_without_a_connection_it_waits_behind_one_that_never_expires(self):
-        world = self.apart()
-        world.send(expires_s=0)
-        world.send(expires_s=1)
-        world.run(3000)
-        self.assertEqual((self.expired(world), world.account("waiting")), ([], 2))
 
     def test_mqtt_5_brokers_are_told_what_is_left(self):
         world = self.world(protocol=5)
