@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 _PACKAGES = (("persistmq_core", "persistmq_core"), ("ports/micropython/persistmq", "persistmq"))
 # Modules that a client needs only if it is made or called with something: all others are the base.
 OPTIONS = {
-    "bounds and expiry": ("room", "eviction", "clock_jumps", "expiry", "too_old"),
+    "bounds and expiry": ("room", "full", "eviction", "clock_jumps", "expiry", "too_old"),
     "what needs another option": ("together",),
     "drain, priority": ("lanes", "pace"),
     'durability "spill"': ("spill", "spill_store"),

@@ -10,7 +10,7 @@ from tests.support.mosquitto import Mosquitto
 def test_a_cache_with_bounds_refuses_evicts_waits_and_lets_messages_expire(
     library: Path, tmp_path: Path, broker: Mosquitto, receiver: Receiver
 ) -> None:
-    output = Board(library, tmp_path, heap="168k").run("bounds_job", port=broker.port)
+    output = Board(library, tmp_path, heap="184k").run("bounds_job", port=broker.port)
     assert "cache_messages_max is 16" in output and output.endswith("done\n")
     evicted = int(output.split("evicted ")[1].split()[0])
     assert 100 < evicted < 250

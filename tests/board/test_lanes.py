@@ -10,7 +10,7 @@ from tests.support.mosquitto import Mosquitto
 def test_alarms_and_live_messages_do_not_wait_for_the_backlog(
     library: Path, tmp_path: Path, broker: Mosquitto, receiver: Receiver
 ) -> None:
-    output = Board(library, tmp_path, heap="192k").run("lanes_job", port=broker.port)
+    output = Board(library, tmp_path, heap="208k").run("lanes_job", port=broker.port)
     assert output.endswith("done\n")
     assert int(output.split("worst ")[1].split()[0]) < 1000
     found = receiver.wait(49)

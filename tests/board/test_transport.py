@@ -216,6 +216,15 @@ def test_the_hook_is_asked_before_each_attempt(board: Board, broker: Mosquitto, 
     assert receiver.wait(3) == ["after the hook", "calls back", "from a callback"]
 
 
+def test_another_client_on_the_same_cache_ends_the_one_before(
+    board: Board, broker: Mosquitto, receiver: Receiver
+) -> None:
+    board.heap = "256k"
+    output = board.run("newer_client_job", port=broker.port)
+    assert output.splitlines()[-1] == "all good"
+    assert receiver.wait(3) == ["older 1", "newer 1", "newer 2"]
+
+
 def test_a_newer_umqtt(board: Board, broker: Mosquitto, receiver: Receiver) -> None:
     board.heap = "160k"  # umqtt is compiled on the board here
     found = figures(board.run("main_job", NEWER_UMQTT, port=broker.port, count=50))

@@ -52,6 +52,8 @@ class PersistClient(Outcomes):
     ``on_delivered``, ``on_dropped``, ``on_connection_up``, ``on_connection_down``: called inside ``step``.
     """
 
+    clients = {}  # by the paths of their caches: the one that each has
+
     def __init__(self, client_id: str, *more: object, **named: object) -> None:
         """The parameters are those of ``Start``."""
         super().__init__()
@@ -87,6 +89,7 @@ class PersistClient(Outcomes):
         self._has_address = False
         self._stopped = False
         self._closed = False
+        self.clients[self._stores[0].path] = self
 
     @property
     def before_connect(self) -> "Callable[[], object] | None":
@@ -224,16 +227,9 @@ class PersistClient(Outcomes):
 
     def _await_room(self, full: CacheFull) -> None:
         """Make room in the cache or wait for it, if that is wanted. Raises ``full`` if there is none."""
-        has_room = False
-        if not self._is_stepping:  # else this is a callback, in the middle of it all
-            if self._on_full == "drop_oldest":
-                self._commit()  # only what is on storage can be given up
-                has_room = self._engine.make_room(self._clock.now_ms(), full.count, full.wanted_bytes)
-            elif self._on_full == "block":
-                timeout = None if self._full_timeout_ms is None else self._full_timeout_ms / 1000
-                has_room = self._step_until(lambda: self._engine.spool.has_room(full.count, full.wanted_bytes), timeout)
-        if not has_room:
-            raise full
+        from .full import await_room  # noqa: PLC0415 - only here: few boards have bounds
+
+        await_room(self, full)
 
     async def run(self) -> None:
         """``step`` for ever, beside other tasks that publish; ends after ``stop()``."""
@@ -293,6 +289,7 @@ class PersistClient(Outcomes):
         self._engine.draining = True
         self._step_until(self._engine.quiet, timeout)
         self._closed = True
+        self.clients.pop(self._stores[0].path)
         try:
             self._engine.close()
         except MemoryError:

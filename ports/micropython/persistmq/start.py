@@ -2,7 +2,6 @@
 
 from binascii import crc32
 
-from persistmq_core.contracts import Listener
 from persistmq_core.limits import (
     ACK_TIMEOUT_MS,
     RECONNECT_DELAY_MS_MAX,
@@ -17,6 +16,10 @@ from persistmq_core.options import Options
 from .clock import Clock, SystemRandom
 from .directory import exists
 from .store import FileStore
+
+TYPE_CHECKING = False  # no module "typing" on a board
+if TYPE_CHECKING:
+    from .client import PersistClient
 
 _SPILL_BYTES = const(8192)
 # Looked at where one of them is given: whether it can be, and does something.
@@ -39,7 +42,7 @@ class Start:
 
     def __init__(
         self,
-        listener: Listener,
+        listener: "PersistClient",
         client_id: str,
         cache_type: "str | None" = "flat",
         cache_path: str = "./cache",
@@ -93,6 +96,8 @@ class Start:
 
             bulk = bulk_of(client_id, **bulk_options)
         store = FileStore(cache_path)
+        if store.path in listener.clients:
+            listener.clients[store.path].stop(0)  # two would give the same numbers to different messages
         self.stores = [store]
         lanes = pace = None
         if drain is not None or exists(store.path + "/ahead"):
