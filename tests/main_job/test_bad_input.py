@@ -15,7 +15,7 @@ from paho.mqtt.properties import Properties
 from persistmq import CacheInUse, ClientStopped, FormatError, PersistClient
 
 from tests.main_job.cache_files import contents, make_newer, nothing_changes_in
-from tests.main_job.receiver import Receiver
+from tests.main_job.receiver import Receiver, until
 from tests.support.mosquitto import Mosquitto
 
 Make = Callable[..., PersistClient]
@@ -120,6 +120,9 @@ BAD_SETTINGS: list[tuple[dict[str, Any], type[Exception], str]] = [
 
 ENDS_WITH_THE_LINK = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
 ENDS_WITH_THE_LINK.SessionExpiryInterval = 0
+OF_A_MESSAGE = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+NOT_TO_BE_SENT = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+NOT_TO_BE_SENT.SessionExpiryInterval = "an hour"
 
 BAD_ADDRESSES: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"mqtt_host": ""}, ValueError, "not ''"),
@@ -131,6 +134,13 @@ BAD_ADDRESSES: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"mqtt_port": "1883"}, TypeError, "'1883'"),
     ({"mqtt_port": True}, TypeError, "True"),
     ({"keepalive": -1}, ValueError, "keepalive (seconds) is -1, it must be from 0 to 65535"),
+    ({"bind_port": "1883"}, TypeError, "bind_port is a whole number, not '1883'"),
+    ({"bind_port": -1}, ValueError, "bind_port is -1, it must be from 0 to 65535"),
+    ({"bind_port": 65536}, ValueError, "bind_port is 65536, it must be from 0 to 65535"),
+    ({"bind_address": 5}, TypeError, "bind_address is a string, not 5"),
+    ({"properties": 3}, TypeError, "properties are paho's Properties(PacketTypes.CONNECT), not 3"),
+    ({"properties": OF_A_MESSAGE}, ValueError, "properties are of a packet Publish"),
+    ({"properties": NOT_TO_BE_SENT}, ValueError, "properties that cannot be sent: [SessionExpiryInterval : an hour]"),
     ({"clean_start": True}, ValueError, "clean_start=True"),
     ({"properties": ENDS_WITH_THE_LINK}, ValueError, "SessionExpiryInterval=0: the broker would forget"),
 ]
@@ -298,6 +308,19 @@ def test_an_address_that_cannot_be_is_refused_and_a_good_one_still_works(
         client.connect_async(**(good | options))
     assert client.publish("a", "c").wait_for_publish(10)
     assert client.get_status()["connections"] == 1
+
+
+def test_an_address_that_paho_does_not_take_costs_the_next_one_no_time(
+    make_client: Make, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("persistmq.client.check_address", lambda *_, **_kwargs: None)
+    client = make_client(reconnect_delay_ms_max=60_000)
+    info = client.publish("a", "b")
+    client.connect_async("127.0.0.1", broker.port, bind_port=-1)
+    assert until(lambda: "bind_port is -1" in client.get_status()["down_reason"])
+    assert "the delivering side failed; it begins again" in caplog.text
+    client.connect_async("127.0.0.1", broker.port)
+    assert info.wait_for_publish(10)
 
 
 @pytest.mark.parametrize("pattern", ["journal/*", "checkpoint.*"])

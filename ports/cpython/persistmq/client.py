@@ -306,7 +306,7 @@ class PersistClient:
 
         ``kwargs`` are paho's (``keepalive`` in seconds, ``bind_address``, ``properties``, ...). A second call changes
         the broker, or tries the same one again at once, e.g. after it had refused a password and there is a new one.
-        Raises ValueError or TypeError for a host, port or keepalive that cannot be, ClientStopped.
+        Raises ValueError or TypeError for what cannot be, ClientStopped.
         """
         self._check_alive()
         check_address(mqtt_host, mqtt_port, **kwargs)

@@ -56,6 +56,10 @@ def check_address(host: object, port: object, keepalive: object = 60, **connect_
         raise ValueError("host is a name or an address, not %r" % host)
     _check_number("port", port, 1, 65535)
     _check_number("keepalive (seconds)", keepalive, 0, _KEEPALIVE_S_MAX)
+    _check_number("bind_port", connect_kwargs.get("bind_port", 0), 0, 65535)
+    if not isinstance(connect_kwargs.get("bind_address", ""), str):
+        raise TypeError("bind_address is a string, not %r" % (connect_kwargs["bind_address"],))
+    _check_properties(connect_kwargs.get("properties"))
     if connect_kwargs.get("clean_start") is True:
         raise ValueError("clean_start=True: " + _FORGETS)
     if getattr(connect_kwargs.get("properties"), "SessionExpiryInterval", None) == 0:
@@ -73,6 +77,20 @@ def session_properties(properties: Properties | None) -> Properties:
     if not hasattr(asked, "SessionExpiryInterval"):
         asked.SessionExpiryInterval = _SESSION_EXPIRY_S_MAX
     return asked
+
+
+def _check_properties(properties: object) -> None:
+    if properties is None:
+        return
+    if not isinstance(properties, Properties):
+        raise TypeError("properties are paho's Properties(PacketTypes.CONNECT), not %r" % (properties,))
+    if properties.packetType != PacketTypes.CONNECT:
+        kind = PacketTypes.Names[properties.packetType]
+        raise ValueError("properties are of a packet %s, they must be Properties(PacketTypes.CONNECT)" % kind)
+    try:
+        properties.pack()  # type: ignore[no-untyped-call] # paho looks at most values only there
+    except Exception as error:  # noqa: BLE001 - whatever that is: to struct, to len, to a codec
+        raise ValueError("properties that cannot be sent: %s: %s" % (properties, error)) from None
 
 
 def _check_number(what: str, number: object, least: int, most: int) -> None:

@@ -41,6 +41,7 @@ class DeliveryHere:
         self._new_address: tuple[str, int, dict[str, Any]] | None = None
         self._stop_by_ms: int | None = None
         self._failure = ""
+        self._must_reconnect = False  # at the next address: the engine rests after a failure, also if it was offline
         self._logged_reason = engine.down_reason
         engine.draining = True  # there is nowhere to connect to
 
@@ -122,6 +123,7 @@ class DeliveryHere:
     def fail(self, now_ms: int, reason: str) -> None:
         """``turn`` raised: begin again from the connection, after a delay."""
         self._failure = reason
+        self._must_reconnect = True
         self._engine.fail(now_ms, reason)
         self.is_over = self._stop_by_ms is not None
 
@@ -136,7 +138,8 @@ class DeliveryHere:
         if address is None:
             return
         host, port, kwargs = address
-        if not self._engine.draining:
+        if self._must_reconnect or not self._engine.draining:
+            self._must_reconnect = False
             self._engine.reconnect(now_ms, "connect_async() was called again")
         self._transport.configure(host, port, **kwargs)
         self._engine.draining = False

@@ -58,7 +58,7 @@ class PahoTransport(Transport):
         """Set where to connect to, from the next ``open`` on; an open connection is closed.
 
         ``keepalive`` is in seconds, 0 for none; ``connect_kwargs`` are paho's: bind_address, bind_port, properties.
-        Raises ValueError for a host, port or keep-alive that cannot be.
+        Raises ValueError or TypeError for what cannot be.
         """
         check_address(host, port, keepalive, **connect_kwargs)
         connect_kwargs.pop("clean_start", None)  # open() says it for each connection
