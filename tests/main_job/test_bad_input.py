@@ -2,8 +2,10 @@
 
 import asyncio
 import inspect
+import math
 import os
 import re
+import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -207,6 +209,43 @@ def test_a_timeout_that_cannot_be_is_named(make_client: Make) -> None:
         with pytest.raises(TypeError, match=r"^timeout is a number of seconds, or None, not '1'$"):
             asyncio.run(wait(partial(call, "1")))  # type: ignore[operator]
     assert client.publish("a", "c").seq == 2  # it was not stopped
+
+
+def test_a_timeout_that_is_no_number_is_refused_and_nothing_is_stopped_by_it(make_client: Make) -> None:
+    client = make_client()
+    info = client.publish("a", "b")
+
+    async def wait(call: Callable[[float], Awaitable[object]]) -> None:
+        await call(math.nan)
+
+    for blocking in (client.flush, client.stop, info.wait_for_stored, info.wait_for_publish):
+        with pytest.raises(ValueError, match=r"^timeout is a number of seconds, not nan$"):
+            blocking(math.nan)
+    for call in (client.flush_async, info.stored, info.published):
+        with pytest.raises(ValueError, match=r"^timeout is a number of seconds, not nan$"):
+            asyncio.run(wait(call))
+    assert client.publish("a", "c").seq == 2
+
+
+@pytest.mark.parametrize("timeout", [math.inf, 1e30, threading.TIMEOUT_MAX - 1])
+@pytest.mark.parametrize("worker", ["thread", "process"])
+def test_a_timeout_of_any_length_is_waited_for(
+    make_client: Make, broker: Mosquitto, worker: str, timeout: float
+) -> None:
+    client = make_client(worker=worker)
+    info = client.publish("a", "b")
+    opener = threading.Timer(0.1, client.connect_async, ("127.0.0.1", broker.port))
+    opener.start()
+
+    async def wait() -> list[bool]:
+        return [await info.stored(timeout), await info.published(timeout), await client.flush_async(timeout)]
+
+    assert client.flush(timeout) and info.wait_for_stored(timeout) and info.wait_for_publish(timeout)
+    assert asyncio.run(wait()) == [True, True, True]
+    opener.join()
+    client.stop(timeout)
+    assert not client.get_status()["connected"]
+    assert make_client().get_status()["delivered"] == 1
 
 
 def test_every_default_may_be_given(tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 """What arguments may be."""
 
+import math
+import threading
+
 
 def bound(name: str, value: int | None) -> int:
     """For the engine, where 0 is no bound. Raises ValueError for 0, and for what is no number."""
@@ -31,9 +34,15 @@ def check_flag(name: str, value: object) -> None:
         raise TypeError(f"{name} must be True or False, not {value!r}")
 
 
-def check_timeout(timeout: object, may_be_none: bool = True) -> None:
-    """Raises TypeError for what is no number of seconds."""
+def check_timeout(timeout: object, may_be_none: bool = True) -> float | None:
+    """How many seconds to wait; None is without end, and so is what is longer than a thread can wait.
+
+    Raises TypeError for what is no number of seconds, ValueError for NaN.
+    """
     if timeout is None and may_be_none:
-        return
+        return None
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
         raise TypeError(f"timeout is a number of seconds{', or None' if may_be_none else ''}, not {timeout!r}")
+    if isinstance(timeout, float) and math.isnan(timeout):
+        raise ValueError(f"timeout is a number of seconds, not {timeout!r}")
+    return timeout if timeout < threading.TIMEOUT_MAX else None

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
@@ -61,6 +62,7 @@ from .two_lanes import ahead_store, lanes_of, together
 logger = logging.getLogger("persistmq")
 
 _STOP_GRACE_S = 10.0  # for the disk, beyond the timeout of stop()
+_STOP_S_MAX = threading.TIMEOUT_MAX - _STOP_GRACE_S
 
 
 def _of_paho(name: str) -> property:
@@ -416,7 +418,7 @@ class PersistClient:
 
     async def flush_async(self, timeout: float | None = None) -> bool:
         """``flush`` for asyncio: other tasks go on meanwhile."""
-        check_timeout(timeout)
+        timeout = check_timeout(timeout)
         self._check_process()
         end_seqs = self._end_seqs()
         return await self._loops.flushed(end_seqs, lambda: are_behind(end_seqs, self._delivery.cursors()), timeout)
@@ -451,7 +453,7 @@ class PersistClient:
         Settled is what was delivered, or given up: refused, damaged, expired or evicted. False at the timeout, or when
         the client was stopped. It waits before ``connect_async`` as well: another thread may call that.
         """
-        check_timeout(timeout)
+        timeout = check_timeout(timeout)
         self._check_process()
         self._commits.commit_staged()
         end_seqs = self._end_seqs()
@@ -462,7 +464,8 @@ class PersistClient:
 
         What is not delivered stays in the cache for the next start (``flush`` waits for it). Safe to call twice.
         """
-        check_timeout(timeout, may_be_none=False)
+        seconds = check_timeout(timeout, may_be_none=False)
+        timeout = _STOP_S_MAX if seconds is None else min(seconds, _STOP_S_MAX)
         self._stopped = True
         if self._forked or self._outcomes.is_closed.is_set():
             return
@@ -499,7 +502,7 @@ class PersistClient:
 
     def wait_for_stored(self, seq: int, timeout: float | None) -> bool:
         """See PublishInfo."""
-        check_timeout(timeout)
+        timeout = check_timeout(timeout)
         self._check_process()
         if not self._commits.commit(seq, timeout):
             return False
@@ -515,14 +518,14 @@ class PersistClient:
 
     def wait_for_publish(self, seq: int, timeout: float | None) -> bool:
         """See PublishInfo."""
-        check_timeout(timeout)
+        timeout = check_timeout(timeout)
         self._wait(lambda: self._is_known(seq), timeout)
         self._outcomes.raise_if_dropped(seq)
         return self.is_published(seq)
 
     async def stored_async(self, seq: int, timeout: float | None) -> bool:
         """See PublishInfo."""
-        check_timeout(timeout)
+        timeout = check_timeout(timeout)
         self._check_process()
         if self._ram is not None and not self.is_stored(seq):
             return await asyncio.to_thread(self.wait_for_stored, seq, timeout)
@@ -530,7 +533,7 @@ class PersistClient:
 
     async def published_async(self, seq: int, timeout: float | None) -> bool:
         """See PublishInfo."""
-        check_timeout(timeout)
+        timeout = check_timeout(timeout)
         self._check_process()
         is_published = await self._loops.published(seq, lambda: self._is_known(seq), timeout)
         self._outcomes.raise_if_dropped(seq)

@@ -294,7 +294,7 @@ class DeliveryElsewhere:
             self.is_over = True
         elif not self._stop_told:
             self._stop_told = self._send_link("stop", max(0, stop_by_ms - now_ms))
-        return max(0, stop_by_ms + _STOP_GRACE_MS - now_ms) if self._stop_told else _SEND_AGAIN_MS
+        return min(_NEVER_MS, max(0, stop_by_ms + _STOP_GRACE_MS - now_ms)) if self._stop_told else _SEND_AGAIN_MS
 
     # --- to the worker ---
 
