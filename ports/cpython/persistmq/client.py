@@ -463,6 +463,8 @@ class PersistClient:
         """Accept no more; let handshakes that are under way end, within ``timeout`` seconds; store; disconnect.
 
         What is not delivered stays in the cache for the next start (``flush`` waits for it). Safe to call twice.
+        A worker process that has not ended a second after that hangs: it is killed, which costs no message. Where the
+        disk or a callback hangs, this returns 10 s after ``timeout``, and says so in the log.
         """
         seconds = check_timeout(timeout, may_be_none=False)
         timeout = _STOP_S_MAX if seconds is None else min(seconds, _STOP_S_MAX)

@@ -19,6 +19,26 @@ Make = Callable[..., PersistClient]
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_a_worker_that_hangs_holds_stop_up_for_a_second_and_costs_no_message(
+    make_client: Make, broker: Mosquitto, receiver: Receiver, method: str
+) -> None:
+    client = make_client(worker="process", start_method=method)
+    client.connect_async(HOST, broker.port)
+    assert client.publish("a", 0).wait_for_publish(10)
+    pid = client.get_status()["worker_pid"]
+    os.kill(pid, signal.SIGSTOP)
+    client.publish_many([("a", number) for number in range(1, 100)])
+    began = time.monotonic()
+    client.stop(timeout=0.1)
+    assert time.monotonic() - began < 3
+    assert until(lambda: not is_alive(pid), 5)
+    client = make_client()
+    client.connect_async(HOST, broker.port)
+    assert client.flush(20)
+    assert receiver.wait(100) == [str(number) for number in range(100)]
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_a_killed_application_s_worker_ends_and_the_next_one_delivers_the_rest_once(
     make_client: Make, broker: Mosquitto, receiver: Receiver, tmp_path: Path, method: str
 ) -> None:
