@@ -79,6 +79,17 @@ def test_the_end_on_a_disk_that_still_fails_leaves_all_of_it() -> None:
     assert (cache.stored(), cache.commits.staged()) == ([], 2)
 
 
+def test_who_led_a_group_that_failed_is_told_without_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = Cache()
+    monkeypatch.setattr(cache.commits, "_queue", lambda _seq: pytest.fail("it waits"))
+    for _ in range(3):
+        cache.store.fail_next("sync", ENOSPC)
+        with pytest.raises(StoreError):
+            cache.publish(b"a")
+    cache.publish(b"b")
+    assert cache.stored() == [b"b"]
+
+
 @pytest.mark.parametrize("call", ["stage", "stage_now", "stage_all"])
 @pytest.mark.parametrize("where", ["in the write", "in the framing"])
 def test_what_a_signal_handler_is_told_was_not_accepted_is_not_stored(

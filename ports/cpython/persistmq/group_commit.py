@@ -163,7 +163,7 @@ class GroupCommit:
                     continue
                 if self._is_over and self._keep_failed:
                     return False
-                if self._write(may_gather=True):
+                if self._write(may_gather=True) or seq in self._errors:
                     continue
                 gate = self._queue(seq)
             if not gate.acquire(timeout=left):
