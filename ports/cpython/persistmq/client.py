@@ -50,6 +50,7 @@ from .group_commit import GroupCommit
 from .info import PublishInfo
 from .lock import CacheLock
 from .loops import LoopCalls, are_behind
+from .lost_checkpoints import warn_of_repeats
 from .messages import Message, Payload
 from .outcomes import Outcomes
 from .owned_client import IN_CHILD
@@ -262,6 +263,8 @@ class PersistClient:
                 spill_after_ms=spill_after_ms if self._ram is not None else 0,
                 **options,
             )
+            for number, store in enumerate(self._stores):
+                warn_of_repeats(store, os.path.abspath(cache_path) + number * " (the lane that goes ahead)")
             opened = open_cache(self._ram or self._stores[0], SystemRandom(), here, self._outcomes)
             self._engine = Engine(opened, transport or Transport())
             commits = [
