@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ _WORDS = {
     "evicted": "the cache was full, and it was the oldest",
     "expired": "it was too old when its turn came",
 }
+_DAMAGED_SAID = 10  # warnings one by one; then one at each power of ten
 _DROPS_KEPT = 10_000  # how many undeliverable messages are remembered by number, for their infos
 
 
@@ -33,7 +35,7 @@ class Outcomes(Listener):
         self._last_seq = 0  # of those that were delivered
         self.is_closed = threading.Event()
         self._client = client
-        self._told: set[str] = set()  # accounts
+        self._counts: Counter[str] = Counter()  # of those that were dropped, by account
         self._drops: dict[int, tuple[str, str]] = {}
         self._told_progress = -1
         self._progress = threading.Condition()
@@ -53,14 +55,21 @@ class Outcomes(Listener):
         if len(self._drops) >= _DROPS_KEPT:
             self._drops.pop(next(iter(self._drops)))
         self._drops[seq] = (account, words)
-        # Whoever bounds the cache or lets messages expire expects many of these: the first is a warning.
-        is_known = account in self._told and account in ("evicted", "expired")
-        self._told.add(account)
-        logger.log(logging.DEBUG if is_known else logging.WARNING, "message %d was %s: %s", seq, account, words)
+        self._counts[account] += 1
+        self._log_drop(seq, account, words, self._counts[account])
         if account == "refused":
             self._client.dead_letters.trim()
         self.loops.settle(seq, MessageDropped(seq, account, words))
         self._call(self._client.on_dropped, seq, account, words)
+
+    def _log_drop(self, seq: int, account: str, words: str, count: int) -> None:
+        level, so_far = logging.WARNING, ""
+        if account == "damaged" and count > _DAMAGED_SAID:  # one lost file is tens of thousands
+            is_round = count == 10 ** (len(str(count)) - 1)
+            level, so_far = (logging.WARNING, f" ({count} so far)") if is_round else (logging.DEBUG, "")
+        elif account in ("evicted", "expired") and count > 1:
+            level = logging.DEBUG  # whoever bounds the cache or lets messages expire expects many of these
+        logger.log(level, "message %d was %s: %s%s", seq, account, words, so_far)
 
     def connected(self, session_present: bool) -> None:
         logger.info("connected, session %s", "resumed" if session_present else "new")
