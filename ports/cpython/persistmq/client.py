@@ -125,8 +125,9 @@ class PersistClient:
             raises CacheFull. "drop_oldest": the oldest messages that are not in flight are given up (account
             "evicted"); with ``cache_messages_max`` one in a hundred beyond what is needed, with bytes whole files;
             needs ``worker="thread"``.
-        expires_after: seconds after which a message is not sent any more (account "expired"); None: never. What may be
-            in flight is brought to its end. MQTT 5 brokers are told what is left of the time.
+        expires_after: seconds after which a message is not sent any more (account "expired"), kept as whole ones,
+            rounded up; None: never. What may be in flight is brought to its end. MQTT 5 brokers are told what is left
+            of the time.
         on_session_lost: what becomes of messages in flight when the broker lost its session. "resend": they are sent
             again as new, which may give duplicates. "trust": those that it answered with PUBREC count as delivered, the
             others are sent again.
@@ -331,10 +332,13 @@ class PersistClient:
         """Accept one message. With durability "sync" it is on storage when this returns.
 
         ``payload``: also an open binary file, from where it stands to its end; it is copied into the cache.
-        ``expires_after``: seconds, instead of the client's; ``math.inf``: never. It is the only property of MQTT 5 that
-        a message can have of its own. ``priority``: it goes ahead of all that has none; needs ``drain=``.
+        ``expires_after``: seconds (rounded up to whole ones), instead of the client's; ``math.inf``: never. It is the
+        only property of MQTT 5 that a message can have of its own. ``priority``: it goes ahead of all that has none;
+        needs ``drain=``.
         Raises ValueError or TypeError (topic, payload, qos: nothing was written), StoreError (the disk: not accepted,
-        what was stored before is whole), CacheFull (a StoreError: a bound of the cache), ClientStopped.
+        what was stored before is whole), CacheFull (a StoreError: a bound of the cache), ClientStopped. In a signal
+        handler that interrupted a call of ``publish`` it may raise StoreError (EINTR) as well: not accepted, for that
+        call cannot go on before the handler has returned.
         """
         if self._stopped or self._forked or self._older is not None:
             self._check_ready()
