@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
@@ -156,7 +157,15 @@ def test_a_letter_stays_if_the_client_ends_before_it_is_stored(
     assert letter.name in [each.name for each in client.dead_letters]
 
 
-@pytest.mark.parametrize("bound", [0, -1, 2.5, "3"])
+@pytest.mark.parametrize("bound", [0, -1, 2.5, "3", True])
 def test_a_bound_that_is_no_number_of_letters_is_refused_at_once(make_client: Make, bound: object) -> None:
     with pytest.raises(ValueError, match="dead_letters_max must be a whole number from 1, or None"):
         make_client(dead_letters_max=bound)
+
+
+@pytest.mark.parametrize("letter", [None, "0000000000000001-87.letter", 1])
+def test_what_is_no_letter_is_refused_by_name(make_client: Make, letter: Any) -> None:
+    client = make_client()
+    for call in (client.dead_letters.requeue, client.dead_letters.remove):
+        with pytest.raises(TypeError, match=f"letter must be a DeadLetter, .* not {letter!r}"):
+            call(letter)

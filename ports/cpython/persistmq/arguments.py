@@ -94,7 +94,7 @@ def _check(given: dict[str, Any], protocol: object) -> None:
 
 def _bulk(given: dict[str, Any]) -> Bulk | None:
     count, form = given["bulk_msg_count"], given["bulk_form"]
-    if not count:
+    if type(count) is int and count == 0:  # what else is false is a mistake, and Bulk says so
         for name, default in _OF_BUNDLES:
             if given[name] != default:
                 raise ValueError(f"{name}={given[name]!r} needs bulk_msg_count: else it does nothing")

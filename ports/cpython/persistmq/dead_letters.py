@@ -92,7 +92,7 @@ class DeadLetters:
     """
 
     def __init__(self, stores: Sequence[Store], publish: Callable[..., PublishInfo], letters_max: int | None) -> None:
-        if letters_max is not None and (not isinstance(letters_max, int) or letters_max < 1):
+        if letters_max is not None and (type(letters_max) is not int or letters_max < 1):
             raise ValueError(
                 f"dead_letters_max must be a whole number from 1, or None for no bound, not {letters_max!r}"
             )
@@ -123,6 +123,7 @@ class DeadLetters:
         if it was not stored before the client ended (the letter is still here), KeyError if the letter is gone:
         somebody has requeued or removed it, or is about to.
         """
+        _check_letter(letter)
         with self._guard:
             key = (letter.goes_ahead, letter.name)
             if key in self._taken:
@@ -143,6 +144,7 @@ class DeadLetters:
 
     def remove(self, letter: DeadLetter) -> None:
         """Give it up. Raises KeyError if it is gone, OSError."""
+        _check_letter(letter)
         parked.remove(self._store_of(letter), letter.name)
 
     def export(self, path: str | os.PathLike[str]) -> int:
@@ -211,3 +213,8 @@ class DeadLetters:
             content,
             goes_ahead,
         )
+
+
+def _check_letter(letter: object) -> None:
+    if not isinstance(letter, DeadLetter):
+        raise TypeError(f"letter must be a DeadLetter, one of client.dead_letters, not {letter!r}")
