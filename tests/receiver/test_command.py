@@ -150,6 +150,8 @@ def test_the_keyboard_ends_it_too(broker: Mosquitto, tmp_path: Path) -> None:
     (("-o", "sqlite:////no/such/folder/x"), "unable to open database file"),
     (("-o", "jsonl:/no/such/file", "--status"), "No such file or directory"),
     (("-o", "jsonl:x", "-h", "mqtt://x"), "host is a name or an address"),
+    (("-o", "jsonl:missing.jsonl", "-U", "x/#/y"), "the topic filter 'x/#/y' has a # that is not its last level alone"),
+    (("-o", "jsonl:missing.jsonl", "-t", "a", "-t", "x/y+"), "the topic filter 'x/y+' has a + that is not a level"),
 ])  # fmt: skip
 def test_mistakes_are_said_in_one_line(
     arguments: tuple[str, ...], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

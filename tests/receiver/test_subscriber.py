@@ -1,10 +1,12 @@
 """A receiver at a real broker: nothing is acknowledged before it is durable."""
 
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import paho.mqtt.client as paho
@@ -14,9 +16,12 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 from persistmq import PersistClient, StoreError
 from persistmq.receiver import Received, Receiver, Subscriber
+from persistmq.receiver.filters import check_filter
 
+from persistmq_core.backoff import Backoff
 from tests.main_job.receiver import until
 from tests.support.mosquitto import Mosquitto, free_port
+from tests.support.scripted_broker import CONNACK_V5, Peer, ScriptedBroker
 
 Make = Callable[..., PersistClient]
 QUICK = {"reconnect_delay_ms_min": 20, "reconnect_delay_ms_max": 100}
@@ -229,6 +234,61 @@ def test_without_a_broker_it_tries_again_and_says_why(tmp_path: Path, caplog: py
 def test_a_broker_that_refuses_is_not_asked_all_the_time(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with Mosquitto(allow_anonymous=False) as broker, running(tmp_path / "state", broker.port) as receiving:
         assert until(lambda: "refused the connection: Not authorized" in receiving.subscriber.reason)
+
+
+def test_a_broker_that_says_good_bye_behind_each_connack_is_asked_less_and_less(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delays: list[float] = []
+    with ScriptedBroker() as broker, Receiver(tmp_path) as receiver:
+        subscriber = Subscriber(receiver, "#", "x")
+        longest = SimpleNamespace(below=lambda count: count - 1)
+        subscriber._backoff = Backoff(1000, 60_000, longest)  # type: ignore[arg-type]
+        monkeypatch.setattr(subscriber._must_stop, "wait", delays.append)
+
+        def answer() -> None:
+            for _ in range(4):
+                assert until(lambda: seen.append(broker.accept()) or seen[-1])  # type: ignore[func-returns-value]
+                assert until(seen[-1].packet)  # type: ignore[union-attr]
+                seen[-1].send(CONNACK_V5 + b"\xe0\x01\x81")  # type: ignore[union-attr] # DISCONNECT: malformed packet
+            subscriber.stop()
+
+        seen: list[Peer | None] = []
+        thread = threading.Thread(target=answer)
+        thread.start()
+        subscriber.connect("127.0.0.1", broker.port)
+        subscriber.run()
+        thread.join()
+    assert [delay for delay in delays if delay] == [1, 3, 9, 27][: len(delays)] and len(delays) >= 3
+    assert caplog.text.count("no connection: the broker ended the connection: Malformed packet") == len(delays)
+
+
+@pytest.mark.parametrize("good", ["#", "+", "a/#", "+/a/+/#", "/", "$SYS/#", "$share/group/a/#", "ä b", "$share/g/+"])
+def test_what_a_filter_may_be(good: str) -> None:
+    check_filter(good)
+
+
+@pytest.mark.parametrize(("bad", "words"), [
+    ("", "empty"),
+    (None, "a string, not None"),
+    (b"a", "a string, not b'a'"),
+    ("a#", "'a#' has a #"),
+    ("#/a", "'#/a' has a #"),
+    ("a/##", "'a/##' has a #"),
+    ("a+/b", "'a+/b' has a +"),
+    ("a\0b", "NUL"),
+    ("a\nb", "U+000A"),
+    ("a" * 65536, "65536 bytes"),
+    ("$share/a", "$share/GROUP/FILTER"),
+    ("$share//a", "$share/GROUP/FILTER"),
+    ("$share/a/", "$share/GROUP/FILTER"),
+    ("$share/+/a", "$share/GROUP/FILTER"),
+])  # fmt: skip
+def test_what_no_filter_may_be_is_said_with_its_name(bad: str, words: str, tmp_path: Path) -> None:
+    with Receiver(tmp_path) as receiver:
+        for options in ({"topics": [bad]}, {"topics": ["a"], "unsubscribe": [bad]}):
+            with pytest.raises((ValueError, TypeError), match=re.escape(words)):
+                Subscriber(receiver, client="x", **options)  # type: ignore[arg-type]
 
 
 def test_mistakes_are_said_before_anything_is_connected(tmp_path: Path) -> None:

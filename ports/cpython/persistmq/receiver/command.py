@@ -13,6 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from persistmq_core.errors import PersistError
 
+from .filters import check_filter
 from .ledger import Ledger
 from .output import Output
 from .receiver import Receiver, describe
@@ -65,6 +66,8 @@ def command(output_url: str, table: str, state: str | None, status: bool, as_jso
     try:
         if status:
             sys.exit(show(ledger_of(output_url, state), as_json))
+        for topic_filter in (*options["topics"], *options["unsubscribe"]):
+            check_filter(topic_filter)  # before anything is made
         output = output_of(output_url, table, state, options.pop("from_first"))
         try:
             with Receiver(output, bulk_topic_rewrite=options.pop("bulk_topic")) as receiver:

@@ -6,6 +6,7 @@ acknowledged in the connection it came in, or not at all; one that was not comes
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -19,6 +20,7 @@ from persistmq_core.limits import RECONNECT_DELAY_MS_MAX, RECONNECT_DELAY_MS_MIN
 
 from ..chance import SystemRandom
 from ..connect_options import check_address, session_properties
+from .filters import check_filter
 from .output import OutputError, Received
 from .receiver import OnMessage, Receiver
 
@@ -45,7 +47,7 @@ class Subscriber:
         topics: a topic filter, or several. To know what is missing, a receiver has to get all that a publisher sends.
         client: a paho client, or the client identifier of one that is made here, of MQTT 5. It needs a session that the
             broker keeps: a client of MQTT 3.1.1 is made with ``clean_session=False``. Its ``on_message``,
-            ``on_connect`` and ``on_subscribe`` are this object's, and so is its loop.
+            ``on_connect``, ``on_disconnect`` and ``on_subscribe`` are this object's, and so is its loop.
         on_message: called with each ``Received`` that is new. It makes it durable before it returns; raises it, then
             ``run`` ends with that, and the message comes again.
         qos: 1, or 0. With 2, paho answers PUBREC before anything is durable, and after a crash the broker does not send
@@ -80,6 +82,8 @@ class Subscriber:
         self._topics = [topics] if isinstance(topics, str) else list(topics)
         self._qos = qos
         self._unwanted = list(unsubscribe)
+        for topic in [*self._topics, *self._unwanted]:
+            check_filter(topic)
         for topic in self._unwanted:
             if topic in self._topics:
                 raise ValueError("the filter %r is to be subscribed to, and its subscription ended" % topic)
@@ -91,11 +95,14 @@ class Subscriber:
         self._backoff = Backoff(reconnect_delay_ms_min, reconnect_delay_ms_max, SystemRandom())
         self.connections = 0
         self._is_refused = False
+        self._up_s = 0.0  # when the connection came up
+        self._said_by_broker = ""  # why it ended it
         self._warned = False
         client.manual_ack_set(True)
         client.reconnect_delay_set(1, 1)  # paho's own reconnecting is not used
         client.on_message = self._on_message
         client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_subscribe
 
     def connect(self, host: str, port: int = 1883, keepalive: int = 60, **connect_kwargs: Any) -> None:
@@ -139,11 +146,12 @@ class Subscriber:
         while code == MQTTErrorCode.MQTT_ERR_SUCCESS and before < len(self._arrived) < _AT_ONCE_MAX:
             before = len(self._arrived)
             code = self.client.loop(0)
-        if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
+        # With MQTT 5 a broker may say good-bye, and for paho that is a success.
+        if code != MQTTErrorCode.MQTT_ERR_SUCCESS or self.client.socket() is None:
             # What was not acknowledged comes again, but for QoS 0.
             self._arrived = [message for message in self._arrived if message.qos == 0]
             self._work()
-            self._end(self.reason if self._is_refused else paho.error_string(code))
+            self._end(self.reason if self._is_refused else self._said_by_broker or paho.error_string(code))
             return
         self._work()
 
@@ -183,6 +191,8 @@ class Subscriber:
             self.client.disconnect()
         if reason != self.reason or self.connected:
             logger.warning("no connection: %s", reason)
+        if self.connected:
+            self._backoff.lasted(int((time.monotonic() - self._up_s) * 1000))
         self.reason = reason
         self.connected = False
         delay_ms = self._backoff.longest_ms() if self._is_refused else self._backoff.next_ms()
@@ -190,6 +200,7 @@ class Subscriber:
 
     def _on_connect(self, client: paho.Client, _data: Any, flags: Any, code: Any, _properties: Any) -> None:
         self._is_refused = code.is_failure
+        self._said_by_broker = ""
         if code.is_failure:
             self.reason = "the broker refused the connection: %s" % code
             return
@@ -197,6 +208,7 @@ class Subscriber:
             logger.warning("the broker had lost the session: it kept nothing of what was published meanwhile")
         self.connections += 1
         self.connected = True
+        self._up_s = time.monotonic()
         self.reason = ""
         if self._unwanted:
             client.unsubscribe(self._unwanted)
@@ -207,6 +219,10 @@ class Subscriber:
             _, self._asked_mid = client.subscribe([(topic, self._qos) for topic in self._topics])
         else:
             self._say_subscribed(self._topics)
+
+    def _on_disconnect(self, _client: paho.Client, _data: Any, flags: Any, code: Any, _properties: Any) -> None:
+        if flags.is_disconnect_packet_from_server:
+            self._said_by_broker = "the broker ended the connection: %s" % code
 
     def _on_subscribe(self, _client: paho.Client, _data: Any, mid: int, codes: Any, _properties: Any) -> None:
         if mid != self._asked_mid:
