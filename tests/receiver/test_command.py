@@ -150,6 +150,12 @@ def test_the_keyboard_ends_it_too(broker: Mosquitto, tmp_path: Path) -> None:
     (("-o", "sqlite:////no/such/folder/x"), "unable to open database file"),
     (("-o", "jsonl:/no/such/file", "--status"), "No such file or directory"),
     (("-o", "jsonl:x", "-h", "mqtt://x"), "host is a name or an address"),
+    (("-o", "sqlite:///missing.db", "--table", "persistmq_ranges"), "table is 'persistmq_ranges': it must have a name"),
+    (("-o", "sqlite:///missing.db", "--table", "PersistMQ_own"), "those that begin with persistmq_ are ours"),
+    (("-o", "sqlite:///missing.db", "--table", ""), "table is ''"),
+    (("-o", "sqlite:///missing.db", "--state", "missing"), "--state needs -o jsonl:FILE"),
+    (("-o", "sqlite:///missing.db", "--state", "missing", "--status"), "--state needs -o jsonl:FILE"),
+    (("-o", "jsonl:missing.jsonl", "--json"), "--json needs --status"),
     (("-o", "jsonl:missing.jsonl", "-U", "x/#/y"), "the topic filter 'x/#/y' has a # that is not its last level alone"),
     (("-o", "jsonl:missing.jsonl", "-t", "a", "-t", "x/y+"), "the topic filter 'x/y+' has a + that is not a level"),
 ])  # fmt: skip

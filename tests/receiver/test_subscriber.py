@@ -68,6 +68,35 @@ def running(*arguments: Any, **options: Any) -> Iterator[Running]:
         made.end()
 
 
+def until_packet(peer: Peer) -> tuple[int, bytes]:
+    """The next packet that comes."""
+    found: list[tuple[int, bytes]] = []
+
+    def came() -> bool:
+        packet = peer.packet()
+        if packet is not None:
+            found.append(packet)
+        return bool(found)
+
+    assert until(came)
+    return found[0]
+
+
+def accepted(broker: ScriptedBroker) -> Peer:
+    """The next connection, up to its CONNECT, which is read."""
+    found: list[Peer] = []
+
+    def came() -> bool:
+        peer = broker.accept()
+        if peer is not None:
+            found.append(peer)
+        return bool(found)
+
+    assert until(came)
+    until_packet(found[0])
+    return found[0]
+
+
 @pytest.fixture
 def publisher(make_client: Make, broker: Mosquitto) -> PersistClient:
     client = make_client("pole", identity=True, protocol=MQTTProtocolVersion.MQTTv5)
@@ -248,19 +277,35 @@ def test_a_broker_that_says_good_bye_behind_each_connack_is_asked_less_and_less(
 
         def answer() -> None:
             for _ in range(4):
-                assert until(lambda: seen.append(broker.accept()) or seen[-1])  # type: ignore[func-returns-value]
-                assert until(seen[-1].packet)  # type: ignore[union-attr]
-                seen[-1].send(CONNACK_V5 + b"\xe0\x01\x81")  # type: ignore[union-attr] # DISCONNECT: malformed packet
+                accepted(broker).send(CONNACK_V5 + b"\xe0\x01\x81")  # DISCONNECT: malformed packet
             subscriber.stop()
 
-        seen: list[Peer | None] = []
         thread = threading.Thread(target=answer)
         thread.start()
         subscriber.connect("127.0.0.1", broker.port)
         subscriber.run()
         thread.join()
-    assert [delay for delay in delays if delay] == [1, 3, 9, 27][: len(delays)] and len(delays) >= 3
+    assert delays == [1, 3, 9, 27][: len(delays)] and len(delays) >= 3
     assert caplog.text.count("no connection: the broker ended the connection: Malformed packet") == len(delays)
+
+
+@pytest.mark.parametrize("answers", [False, True])
+def test_a_subscription_without_an_answer_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, answers: bool
+) -> None:
+    caplog.set_level(logging.WARNING)
+    monkeypatch.setattr("persistmq.receiver.subscriber._SUBACK_S", 60.0 if answers else 0.0)
+    monkeypatch.setattr("persistmq.receiver.subscriber._WAIT_S", 0.01)
+    with ScriptedBroker() as broker, running(tmp_path, broker.port) as receiving:
+        peer = accepted(broker)
+        peer.send(CONNACK_V5)
+        kind, body = until_packet(peer)
+        assert kind == 0x82
+        if answers:
+            peer.send(b"\x90\x04" + body[:2] + b"\x00\x01")
+        assert until(lambda: receiving.subscriber.connected and receiving.subscriber._answer_due_s is None)
+        assert until(lambda: caplog.text.count("has not answered") > 1, 0.1) is False
+    assert caplog.text.count(f"127.0.0.1:{broker.port} has not answered the subscription for") == (not answers)
 
 
 @pytest.mark.parametrize("good", ["#", "+", "a/#", "+/a/+/#", "/", "$SYS/#", "$share/group/a/#", "ä b", "$share/g/+"])

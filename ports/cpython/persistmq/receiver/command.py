@@ -45,7 +45,8 @@ _VERSIONS = {"311": MQTTProtocolVersion.MQTTv311, "5": MQTTProtocolVersion.MQTTv
 @click.option("-k", "--keepalive", type=click.IntRange(0, 65535), default=60, show_default=True, help="Seconds.")
 @click.option("-o", "--output", "output_url", required=True, metavar="OUTPUT",
               help="jsonl:FILE, sqlite:///FILE or postgresql://USER@HOST/DATABASE")
-@click.option("--table", default="messages", show_default=True, help="Of the database.")
+@click.option("--table", default="messages", show_default=True,
+              help="Of the database. Names that begin with persistmq_ are the receiver's.")
 @click.option("--state", type=click.Path(file_okay=False),
               help="With jsonl: the directory for what was written.  [default: FILE.state]")
 @click.option("--bulk-topic", default="mixed/bulk", show_default=True,
@@ -63,6 +64,10 @@ def command(output_url: str, table: str, state: str | None, status: bool, as_jso
     """
     level = logging.DEBUG if options.pop("verbose") else logging.INFO
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    if as_json and not status:
+        raise click.UsageError("--json needs --status: else it does nothing")
+    if state is not None and not output_url.startswith(_JSONL):
+        raise click.UsageError("--state needs -o jsonl:FILE: a database has tables for what was written")
     try:
         if status:
             sys.exit(show(ledger_of(output_url, state), as_json))

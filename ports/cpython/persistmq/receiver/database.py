@@ -19,6 +19,7 @@ from .output import Output, OutputError, Received, Superseded
 _HAVE, _NEVER = "have", "never"
 _WAIT_S = "10"  # for somebody else's lock on an SQLite file
 _ONE = 1  # the only row of persistmq_receiver
+_OURS = "persistmq_"  # what the receiver's own tables begin with
 
 _metadata = sa.MetaData()
 _id = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # SQLite counts up by itself in an INTEGER only
@@ -85,10 +86,12 @@ class Database(Output):
     """``url``: ``sqlite:///file.db`` or ``postgresql://user@host/name``. Tables are made where they are missing.
 
     One receiver at a time; the one that began last goes on. Raises OutputError if the database is not there, ValueError
-    for another kind of database.
+    for another kind of database, and for a ``table`` that has the name of one of the receiver's own.
     """
 
     def __init__(self, url: str, table: str = "messages", expects_all: bool = False) -> None:
+        if not table or table.lower().startswith(_OURS):  # SQLite knows no difference
+            raise ValueError("table is %r: it must have a name, and those that begin with %s are ours" % (table, _OURS))
         self._engine = engine_of(url)
         self._table = messages_table(table, sa.MetaData())
         self._expects_all = expects_all

@@ -30,6 +30,7 @@ _WAIT_S = 0.2  # for something to come, before a look at whether it is to stop
 _AT_ONCE_MAX = 1000  # messages of one step
 _SEND_RETAINED_ONCE = 1  # MQTT 5, 3.8.3.1: only where the subscription is new
 _FAILURE = 0x80
+_SUBACK_S = 5.0  # then it is said that there is none
 
 
 class _Raised(Exception):
@@ -91,6 +92,7 @@ class Subscriber:
         self._connect: Callable[[], object] | None = None
         self._where = ""
         self._asked_mid: int | None = None  # of our SUBSCRIBE
+        self._answer_due_s: float | None = None  # when that it has no answer is said
         self._must_stop = threading.Event()
         self._backoff = Backoff(reconnect_delay_ms_min, reconnect_delay_ms_max, SystemRandom())
         self.connections = 0
@@ -153,6 +155,9 @@ class Subscriber:
             self._work()
             self._end(self.reason if self._is_refused else self._said_by_broker or paho.error_string(code))
             return
+        if self._answer_due_s is not None and time.monotonic() >= self._answer_due_s:
+            self._answer_due_s = None
+            logger.warning("%s has not answered the subscription for %.0f s", self._where, _SUBACK_S)
         self._work()
 
     def _work(self) -> None:
@@ -195,6 +200,7 @@ class Subscriber:
             self._backoff.lasted(int((time.monotonic() - self._up_s) * 1000))
         self.reason = reason
         self.connected = False
+        self._answer_due_s = None
         delay_ms = self._backoff.longest_ms() if self._is_refused else self._backoff.next_ms()
         self._must_stop.wait(delay_ms / 1000)
 
@@ -210,6 +216,7 @@ class Subscriber:
         self.connected = True
         self._up_s = time.monotonic()
         self.reason = ""
+        self._answer_due_s = time.monotonic() + _SUBACK_S
         if self._unwanted:
             client.unsubscribe(self._unwanted)
         if client.protocol == MQTTProtocolVersion.MQTTv5:
@@ -218,6 +225,7 @@ class Subscriber:
         elif not flags.session_present or self.connections == 1:
             _, self._asked_mid = client.subscribe([(topic, self._qos) for topic in self._topics])
         else:
+            self._answer_due_s = None
             self._say_subscribed(self._topics)
 
     def _on_disconnect(self, _client: paho.Client, _data: Any, flags: Any, code: Any, _properties: Any) -> None:
@@ -227,6 +235,7 @@ class Subscriber:
     def _on_subscribe(self, _client: paho.Client, _data: Any, mid: int, codes: Any, _properties: Any) -> None:
         if mid != self._asked_mid:
             return  # somebody else's, on the same client
+        self._answer_due_s = None
         answers = list(zip(self._topics, codes, strict=False))
         for topic, code in answers:
             if code.value >= _FAILURE:
