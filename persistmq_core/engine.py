@@ -95,9 +95,7 @@ class Engine:
         is_due = now_ms >= self._clock_watch_at
         if is_due:
             self._clock_watch_at = now_ms + _CLOCK_WATCH_MS
-        for lane in self.lanes:
-            if lane.spool.has_expiring and (is_due or lane.delivery.jumps is None):
-                self._watch_clock(lane.delivery, now_ms)
+        self.watch_clock(now_ms, is_due)
         state = self._transport.state()
         if self._phase == _ONLINE:
             self._receive(now_ms)
@@ -145,12 +143,19 @@ class Engine:
         if self.delivery.is_urgent():
             self._save(now_ms)
 
-    def _watch_clock(self, delivery: "Delivery", now_ms: int) -> None:
-        if delivery.jumps is None:
-            from .clock_jumps import ClockJumps  # noqa: PLC0415 - only here: a board without expiry has no room for it
+    def watch_clock(self, now_ms: int, is_due: bool = False) -> None:
+        """A message that expires was accepted: from the first one on it is seen when the clock is set.
 
-            delivery.jumps = ClockJumps()
-        delivery.jumps.watch(now_ms, self._clock.unix_ms())
+        ``step`` does it as well; a port calls this where that may be long after.
+        """
+        for lane in self.lanes:
+            delivery = lane.delivery
+            if lane.spool.has_expiring and (is_due or delivery.jumps is None):
+                if delivery.jumps is None:
+                    from .clock_jumps import ClockJumps  # noqa: PLC0415 - a board without expiry has no room for it
+
+                    delivery.jumps = ClockJumps()
+                delivery.jumps.watch(now_ms, self._clock.unix_ms())
 
     def online(self) -> bool:
         """The broker can be talked to."""

@@ -4,7 +4,9 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from persistmq import CacheFull, ClientStopped, MessageDropped, PersistClient, StoreError
@@ -153,6 +155,11 @@ def test_a_callback_that_publishes_into_a_full_cache_is_refused_and_does_not_han
     assert until(lambda: errors)
 
 
+def later(clock_ns: Callable[[], int]) -> int:
+    """An hour."""
+    return clock_ns() + 3600 * 10**9
+
+
 def test_what_is_too_old_after_an_outage_is_not_sent(
     make_client: Make, broker: Mosquitto, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,8 +167,10 @@ def test_what_is_too_old_after_an_outage_is_not_sent(
     old = client.publish("a", "old")
     client.publish("a", "for ever", expires_after=math.inf)
     client.publish_many([("a", "longer")], expires_after=7200)
-    real = time.time_ns
-    monkeypatch.setattr("persistmq.clock.time.time_ns", lambda: real() + 3600 * 10**9)
+    assert until(lambda: client._engine.delivery.jumps is not None)
+    time.sleep(0.1)  # the client's thread is asleep then, and sees both clocks go on at once: none was set
+    an_hour_later = {name: partial(later, getattr(time, name)) for name in ("time_ns", "monotonic_ns")}
+    monkeypatch.setattr("persistmq.clock.time", SimpleNamespace(**an_hour_later))
     client.publish("a", "new")
     client.connect_async("127.0.0.1", broker.port)
     assert client.flush(10)
@@ -231,3 +240,21 @@ def test_with_drop_oldest_many_threads_at_a_full_cache_are_all_accepted(make_cli
     status = client.get_status()
     assert (refusals, status["accepted"]) == ([], 6 * (171 + 29 * 5))
     assert status["waiting"] <= 200
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_clock_that_is_set_before_connect_async_makes_no_message_of_this_run_older(
+    make_client: Make, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch, many: bool
+) -> None:
+    """A gateway boots with the date of its software, measures, finds a time server, and then its broker."""
+    client = make_client(expires_after=3600)
+    if many:
+        client.publish_many([("a", "in time")])
+    else:
+        client.publish("a", "in time")
+    assert until(lambda: client._engine.delivery.jumps is not None)
+    real = time.time_ns
+    monkeypatch.setattr("persistmq.clock.time.time_ns", lambda: real() + 86400 * 10**9)
+    client.connect_async("127.0.0.1", broker.port)
+    assert client.flush(10)
+    assert (client.get_status()["expired"], client.get_status()["delivered"]) == (0, 1)

@@ -150,4 +150,4 @@ def test_a_checkpoint_has_no_byte_more_where_bundles_are_off(make_client: Make, 
         client = make_client(cache_path=tmp_path / name, cache_type="flat", **options)
         client.stop()
         sizes.append((tmp_path / name / "checkpoint.0").stat().st_size)
-    assert sizes == [92 + 1000 // 4, 92 + 4000 // 4 + 2 + 2 + len("mixed/bulk") + 1 + 1]
+    assert sizes == [100 + 1000 // 4, 100 + 4000 // 4 + 2 + 2 + len("mixed/bulk") + 1 + 1]

@@ -94,12 +94,13 @@ def _check(given: dict[str, Any], protocol: object) -> None:
 
 def _bulk(given: dict[str, Any]) -> Bulk | None:
     count, form = given["bulk_msg_count"], given["bulk_form"]
-    if type(count) is int and count == 0:  # what else is false is a mistake, and Bulk says so
+    is_off = type(count) is int and count == 0  # what else is false is a mistake, and Bulk says so
+    if is_off:
         for name, default in _OF_BUNDLES:
             if given[name] != default:
                 raise ValueError(f"{name}={given[name]!r} needs bulk_msg_count: else it does nothing")
     compressor = Zlib() if given["bulk_compress"] else None
     topic, bytes_max = given["bulk_topic_rewrite"], given["bulk_bytes_max"]
     # Without bundles it is made for what it says of the topic.
-    bulk = Bulk(count or BULK_MSG_COUNT_MAX, topic, form, bytes_max, given["client_id"], compressor)
-    return bulk if count else None
+    bulk = Bulk(BULK_MSG_COUNT_MAX if is_off else count, topic, form, bytes_max, given["client_id"], compressor)
+    return None if is_off else bulk

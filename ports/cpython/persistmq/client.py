@@ -352,6 +352,8 @@ class PersistClient:
             )
         if self._sync:
             self._commits.commit(seq)  # which wakes the engine
+            if expires_s:
+                self._thread.start()  # also before there is a broker: it sees when the clock is set
         else:
             self._thread.start()  # the engine's thread is the one that syncs
             self._delivery.wake()
@@ -383,6 +385,8 @@ class PersistClient:
             first_seq = self._full.accept(full, lambda: stage(batch, expires_s, priority), self._thread.is_here())
         if self._sync:
             self._commits.commit_all(first_seq, first_seq + len(batch))
+            if expires_s:
+                self._thread.start()
         else:
             self._thread.start()
             self._delivery.wake()

@@ -155,6 +155,8 @@ class PersistClient(Outcomes):
             seq = self._stage_large(spool, [(topic, payload, qos, retain)], expires_s)
             if self._sync:
                 self._write(spool, self._take(spool))
+        if expires_s:
+            self._engine.watch_clock(self._clock.now_ms())
         info.seq = self._number(spool, seq)
         return info
 

@@ -52,6 +52,8 @@ def publish_all(
             seq = spool.stage_all(batch, client._clock.stamp_ms(), expires_s)
         except IsLarge:
             seq = client._stage_large(spool, batch, expires_s)
+        if expires_s:
+            client._engine.watch_clock(client._clock.now_ms())
         infos.first_seq = client._number(spool, seq)
         if client._sync:
             client._write(spool, client._take(spool))
