@@ -11,6 +11,8 @@ from .window import SETTLE, Window
 
 TYPE_CHECKING = False  # no module "typing" on a board
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .payload_files import PayloadFiles
 
 
@@ -32,7 +34,7 @@ class Eviction:
         self._reader = reader
 
     def evict(
-        self, sent_end: int, messages: int, wanted_bytes: int, save: "object", listener: Listener
+        self, sent_end: int, messages: int, wanted_bytes: int, save: "Callable[[], None]", listener: Listener
     ) -> None:
         """Give up what ``plan`` finds, and tell of it when ``save`` has made that durable. Raises OSError."""
         state = self._state
@@ -41,7 +43,7 @@ class Eviction:
         if not evicted:
             return
         try:
-            save()  # type: ignore[operator]
+            save()
         except (OSError, MemoryError):
             state.evicted_first, state.evicted_end, state.evicted_skipped, state.evicted = before
             raise

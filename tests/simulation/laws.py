@@ -298,6 +298,9 @@ class Laws:
         for index, lane in enumerate(engine.lanes):
             self._law_5(LANES[index], engine.spill)
             self._law_7(lane.delivery)
+            cursor, settled_end = lane.delivery.cursor(), lane.delivery.window.cursor
+            if cursor > settled_end:
+                raise LawBroken("2: settled up to %d, says the cursor, and it is up to %d" % (cursor, settled_end))
         if transport.violations:
             raise LawBroken("8: %s" % transport.violations[0])
         for violation in self.broker.violations:
