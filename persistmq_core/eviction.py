@@ -11,8 +11,6 @@ from .window import SETTLE, Window
 
 TYPE_CHECKING = False  # no module "typing" on a board
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from .payload_files import PayloadFiles
 
 
@@ -34,7 +32,7 @@ class Eviction:
         self._reader = reader
 
     def evict(
-        self, sent_end: int, messages: int, wanted_bytes: int, save: "Callable[[], None]", listener: Listener
+        self, sent_end: int, messages: int, wanted_bytes: int, save: "object", listener: Listener
     ) -> None:
         """Give up what ``plan`` finds, and tell of it when ``save`` has made that durable. Raises OSError."""
         state = self._state
@@ -43,7 +41,7 @@ class Eviction:
         if not evicted:
             return
         try:
-            save()
+            save()  # type: ignore[operator]
         except (OSError, MemoryError):
             state.evicted_first, state.evicted_end, state.evicted_skipped, state.evicted = before
             raise

@@ -17,10 +17,6 @@ from .record import Record
 from .segment import PAYLOADS, quarantine
 from .window import REFUSED, WAITING, Window
 
-TYPE_CHECKING = False  # no module "typing" on a board
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 
 class Stream:
     """One payload on its way to the transport."""
@@ -55,7 +51,7 @@ class PayloadFiles:
         cache_id: int,
         piece_bytes: int,
         seqs: "list[int]",
-        save: "Callable[[], None]",
+        save: "object",
     ) -> None:
         self._save = save
         self._store = store
@@ -134,7 +130,7 @@ class PayloadFiles:
             self._failed_at = at
             self._failures = 0
         if self._failures >= READS_BEFORE_DAMAGED:
-            self._save()  # as for records: on a device that is gone altogether this raises
+            self._save()  # type: ignore[operator] # as for records: on a device that is gone altogether this raises
             return True
         self._failures += 1
         return False

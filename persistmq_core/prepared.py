@@ -12,10 +12,6 @@ from .payloads import LargeMessages, LargePayload
 from .record import REFERENCE_BYTES, encode, frame_bytes
 from .spool import Spool, check_message, check_retain
 
-TYPE_CHECKING = False  # no module "typing" on a board
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 
 class Prepared:
     """``messages``: (topic, payload, qos, retain) each. A payload may be an open binary file that can seek, too: what
@@ -105,8 +101,8 @@ def accept(
     spool: Spool,
     messages: "list[tuple[str, object, int, bool]]",
     expires_s: int,
-    accepted_ms: "Callable[[], int]",
-    await_room: "Callable[[CacheFull], None]",
+    accepted_ms: "object",
+    await_room: "object",
 ) -> int:
     """All of it, for a port with one thread. Returns the sequence number of the first; raises what the steps raise.
 
@@ -116,11 +112,11 @@ def accept(
     try:
         prepared.promise()
     except CacheFull as full:
-        await_room(full)
+        await_room(full)  # type: ignore[operator]
         prepared.promise()
     try:
         prepared.write()
-        return prepared.stage(accepted_ms())
+        return prepared.stage(accepted_ms())  # type: ignore[operator]
     except BaseException:
         prepared.give_up()
         raise

@@ -70,7 +70,6 @@ RANKS = {
 # Nothing happens in these that a test could look at.
 WITHOUT_TESTS = {"__init__", "contracts", "errors", "limits"}
 OUTSIDE_MODULES = {"struct", "binascii", "micropython"}
-FOR_ANNOTATIONS = {"typing", "collections.abc"}  # only under ``if TYPE_CHECKING``, which is never run
 # I/O, clocks, threads and chance belong to the ports. As attributes (transport.open) and parameters they are fine.
 BANNED_NAMES = {"os", "time", "socket", "threading", "asyncio", "random", "logging", "open", "print"}
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
@@ -92,13 +91,6 @@ def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
             else:
                 for alias in node.names:
                     yield node.level, alias.name
-
-
-def for_annotations(tree: ast.AST) -> set[str]:
-    """What is imported for type checkers alone."""
-    blocks = [node for node in ast.walk(tree) if isinstance(node, ast.If)]
-    checked = [block for block in blocks if ast.unparse(block.test) == "TYPE_CHECKING"]
-    return {name for block in checked for level, name in imports(block) if not level}
 
 
 def core_imports(tree: ast.AST) -> Iterator[str]:
@@ -157,11 +149,8 @@ def test_there_is_a_core_and_there_are_ports() -> None:
 
 @each(CORE_FILES)
 def test_the_core_imports_nothing_but_struct_binascii_and_itself(path: Path) -> None:
-    tree = tree_of(path)
-    run = [name for level, name in imports(tree) if not level and not name.startswith("persistmq_core")]
-    for name in for_annotations(tree) & FOR_ANNOTATIONS:
-        run.remove(name)  # once: said elsewhere as well it stays
-    assert set(run) <= OUTSIDE_MODULES
+    outside = {name for level, name in imports(tree_of(path)) if not level and not name.startswith("persistmq_core")}
+    assert outside <= OUTSIDE_MODULES
 
 
 @each(CORE_FILES)
@@ -215,6 +204,8 @@ def test_the_core_compiles_for_micropython(path: Path, tmp_path: Path) -> None:
 def test_each_core_module_has_its_portable_tests(path: Path) -> None:
     tests = PORTABLE_TESTS / f"test_{path.stem}.py"
     assert tests.exists(), f"{path.name} has no tests: write tests/portable/{tests.name}"
+    assert any(name.startswith("persistmq_core") for _, name in imports(tree_of(tests)))
+    assert path.stem in tests.read_text()
     assert path in all_imported(tests), f"{tests.name} does not import {path.name}, nor does anything that it imports"
 
 

@@ -1,4 +1,4 @@
-"""What is on storage of what became of a message: the checkpoint, dead letters, and when storage is freed."""
+"""settling: what is on storage of what became of a message: the checkpoint, dead letters, and when storage is freed."""
 
 from persistmq_core import packets
 from tests.support.delivery_case import DeliveryTestCase, ack

@@ -1,4 +1,4 @@
-"""Which message is sent when."""
+"""The walk along the journal: which message is sent when."""
 
 from persistmq_core import packets
 from tests.support.delivery_case import DeliveryTestCase, ack
