@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import paho.mqtt.client as paho
 import pytest
@@ -24,6 +24,7 @@ from tests.support.mosquitto import Mosquitto, free_port
 from tests.support.scripted_broker import CONNACK_V5, Peer, ScriptedBroker
 
 Make = Callable[..., PersistClient]
+T = TypeVar("T")
 QUICK = {"reconnect_delay_ms_min": 20, "reconnect_delay_ms_max": 100}
 
 
@@ -68,14 +69,14 @@ def running(*arguments: Any, **options: Any) -> Iterator[Running]:
         made.end()
 
 
-def until_packet(peer: Peer) -> tuple[int, bytes]:
-    """The next packet that comes."""
-    found: list[tuple[int, bytes]] = []
+def until_some(get: Callable[[], T | None]) -> T:
+    """What it gives, as soon as that is not None."""
+    found: list[T] = []
 
     def came() -> bool:
-        packet = peer.packet()
-        if packet is not None:
-            found.append(packet)
+        something = get()
+        if something is not None:
+            found.append(something)
         return bool(found)
 
     assert until(came)
@@ -84,17 +85,9 @@ def until_packet(peer: Peer) -> tuple[int, bytes]:
 
 def accepted(broker: ScriptedBroker) -> Peer:
     """The next connection, up to its CONNECT, which is read."""
-    found: list[Peer] = []
-
-    def came() -> bool:
-        peer = broker.accept()
-        if peer is not None:
-            found.append(peer)
-        return bool(found)
-
-    assert until(came)
-    until_packet(found[0])
-    return found[0]
+    peer = until_some(broker.accept)
+    until_some(peer.packet)
+    return peer
 
 
 @pytest.fixture
@@ -299,7 +292,7 @@ def test_a_subscription_without_an_answer_is_said_once(
     with ScriptedBroker() as broker, running(tmp_path, broker.port) as receiving:
         peer = accepted(broker)
         peer.send(CONNACK_V5)
-        kind, body = until_packet(peer)
+        kind, body = until_some(peer.packet)
         assert kind == 0x82
         if answers:
             peer.send(b"\x90\x04" + body[:2] + b"\x00\x01")
