@@ -130,7 +130,7 @@ MUTANTS = (
            "Segments are removed first, then the checkpoint that frees them is written."),
     Mutant("reclaim-one-more", 5, "journal.py", "next_first <= durable_cursor or",
            "next_first <= durable_cursor + 1 or", "", "A segment goes with its last message still to come."),
-    Mutant("evicted-unsaved", 5, "eviction.py", "            save()\n", "            pass\n",
+    Mutant("evicted-unsaved", 5, "eviction.py", "            save()  #", "            pass  #",
            "crash full", "Evicted files go before the range that says so is on storage."),
     Mutant("evicted-in-flight", 9, "eviction.py", "        first = max(touched, sent_end)\n",
            "        first = max(state.cursor, state.evicted_end)\n", "full link",
