@@ -163,13 +163,15 @@ class SpillStore(Store):
     # --- the contract ---
 
     def list(self, folder: str) -> "list[str]":
+        kept: list[str] = []
+        if self.state != STORED:
+            with self._lock:
+                kept = [name for name in self._files if name.startswith(folder + "/")]
+        # Storage last: what the other thread writes meanwhile is in both then, else it might be in neither.
         found = self._store.list(folder)
         if self._witness in found:
             found.remove(self._witness)
-        if self.state != STORED:
-            with self._lock:
-                found += [name for name in self._files if name.startswith(folder + "/") and name not in found]
-        return found
+        return found + [name for name in kept if name not in found]
 
     def size(self, name: str) -> int:
         self._check(name)

@@ -235,6 +235,22 @@ class InRamTest(SpillStoreCase):
             self.store.remove(OLD)
             self.assertEqual(self.disk.list("journal"), [OLDER])
 
+    def test_a_file_that_the_other_thread_writes_while_the_names_are_read_is_among_them(self):
+        """In neither place, its messages would count as damaged."""
+        for is_before in (True, False):
+            self.setUp()
+            self.in_ram()
+            real = self.disk.list
+
+            def meanwhile(folder, is_before=is_before, real=real):
+                found = [] if is_before else real(folder)
+                if self.store.state != STORED:
+                    self.store.spill()
+                return real(folder) if is_before else found
+
+            self.disk.list = meanwhile
+            self.assertEqual(sorted(self.store.list("journal")), [OLD, NEW])
+
     def test_files_of_both_kinds_are_removed(self):
         self.store.append(OLDER, b"older")
         self.in_ram()
