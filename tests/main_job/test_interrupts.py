@@ -7,9 +7,10 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from persistmq import PersistClient, StoreError
+from persistmq import ClientStopped, PersistClient, StoreError
 
 from tests.main_job.receiver import Receiver, until
 from tests.support.mosquitto import Mosquitto
@@ -48,6 +49,25 @@ def test_stop_in_a_signal_handler_ends_the_process_at_once(
                 process.kill()
         with PersistClient("x", cache_path=tmp_path / str(attempt), cache_type=cache_type) as client:
             assert client.get_status()["accepted"] > 0 or delay_s < 0.1
+
+
+@pytest.mark.timeout(30)
+def test_stop_in_a_signal_handler_that_interrupts_the_making_of_the_thread(
+    make_client: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = make_client(durability="async")
+    real = threading.Thread
+
+    def interrupted(*arguments: Any, **options: Any) -> threading.Thread:
+        client.stop(timeout=1)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr("persistmq.client_thread.threading.Thread", interrupted)
+    client.publish("t", "staged")
+    monkeypatch.undo()
+    assert client.get_status()["accepted"] == 1
+    with pytest.raises(ClientStopped):
+        client.publish("t", "late")
 
 
 @pytest.mark.parametrize("call", ["append", "sync"])
@@ -134,7 +154,7 @@ def test_sys_exit_in_a_callback_stops_nothing(make_client: Make, broker: Mosquit
 def test_a_storm_of_alarms_loses_nothing_and_hangs_nothing(tmp_path: Path) -> None:
     program = """
 import signal, sys
-from persistmq import PersistClient, StoreError
+from persistmq import ClientStopped, PersistClient, StoreError
 class Alarm(Exception): pass
 def ring(*_): raise Alarm
 client = PersistClient("x", cache_path=sys.argv[1])

@@ -51,19 +51,15 @@ class ClientThread:
         self._writer = Writer(commits, self._must_write)
         self._tried_at_ms = 0
         self._thread: threading.Thread | None = None
-        self._guard = threading.Lock()
-        self._has_runner = False
+        # Taken once, and never waited for: a signal handler may come in between on the same thread.
+        self._is_begun = threading.Lock()
+        self._has_runner = threading.Lock()
 
     def start(self) -> None:
         """Unless it has begun. Also from a signal handler."""
-        if self._thread is not None:
-            return
-        with self._guard:
-            if self._thread is not None:
-                return
+        if self._thread is None and self._is_begun.acquire(blocking=False):
             self._thread = threading.Thread(target=self._run, name="persistmq", daemon=True)
-        # Not under the lock: start() waits for the thread, and a signal handler in it may call stop().
-        self._thread.start()
+            self._thread.start()
 
     def is_here(self) -> bool:
         """It is the caller."""
@@ -78,9 +74,7 @@ class ClientThread:
 
     def _is_first(self) -> bool:
         """Whether the caller is the one that runs the engine and closes it: its thread, or ``end`` without one."""
-        with self._guard:
-            first, self._has_runner = not self._has_runner, True
-            return first
+        return self._has_runner.acquire(blocking=False)
 
     def _run(self) -> None:
         if not self._is_first():
